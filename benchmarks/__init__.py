@@ -1,0 +1,1 @@
+"""Each number the README claims, as one command: `python -m benchmarks.NAME`."""

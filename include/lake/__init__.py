@@ -1,0 +1,1 @@
+"""Delta tables and the reads that are made from them."""

@@ -1,0 +1,1 @@
+"""Sessions and closes, upload readers, the simulated exchange."""

@@ -1,0 +1,1 @@
+"""Forecasts beside what then came true."""

@@ -1,0 +1,27 @@
+"""What code and environment this is: the words that every prediction and every version is stamped with."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from functools import lru_cache
+from importlib.metadata import version
+
+from include.settings import PROJECT_ROOT
+
+
+@lru_cache(maxsize=1)
+def code_version() -> str:
+    """Return the commit, with `-dirty` where the tree differs from it; the package's version outside a checkout."""
+    command = ["git", "-C", str(PROJECT_ROOT), "describe", "--always", "--dirty", "--abbrev=12", "--match=v*"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return version("closecast")
+    return found.stdout.strip()
+
+
+@lru_cache(maxsize=1)
+def environment_hash() -> str:
+    """Return a hash of the locked requirements."""
+    return hashlib.sha256((PROJECT_ROOT / "requirements.txt").read_bytes()).hexdigest()[:16]

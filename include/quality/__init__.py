@@ -1,0 +1,1 @@
+"""What a session must look like before it is scored."""

@@ -1,0 +1,1 @@
+"""MLflow: register, promote, roll back, resolve, cache."""

@@ -1,0 +1,122 @@
+"""Columns and Arrow schemas of the tables, and the words a forecast's status can be.
+
+Prices are in the quote currency, sessions are dates in the exchange's own calendar, moments are UTC.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import pyarrow as pa
+
+PRICES = ("open", "high", "low", "close")
+WINDOW_COLUMNS = (*PRICES, "volume", "market_cap")
+"""Order of the last axis of every raw window, (n_symbols, lookback, 6)."""
+
+TARGETS = ("open", "close")
+"""Order of the last axis of every forecast, (n_symbols, 2)."""
+
+_UTC = pa.timestamp("us", tz="UTC")
+
+BARS = pa.schema(
+    [
+        pa.field("symbol", pa.string(), nullable=False),
+        pa.field("session", pa.date32(), nullable=False),
+        *(pa.field(name, pa.float64(), nullable=False) for name in PRICES),
+        pa.field("volume", pa.float64()),
+        pa.field("market_cap", pa.float64()),
+        pa.field("upload_sha256", pa.string(), nullable=False),
+        pa.field("ingested_at", _UTC, nullable=False),
+    ]
+)
+
+QUARANTINE = pa.schema(
+    [
+        pa.field("upload_sha256", pa.string(), nullable=False),
+        pa.field("row_number", pa.int64(), nullable=False),
+        pa.field("symbol", pa.string()),
+        pa.field("session", pa.date32()),
+        pa.field("expectation", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("raw", pa.string(), nullable=False),
+        pa.field("quarantined_at", _UTC, nullable=False),
+    ]
+)
+
+UPLOADS = pa.schema(
+    [
+        pa.field("sha256", pa.string(), nullable=False),
+        pa.field("name", pa.string(), nullable=False),
+        pa.field("size_bytes", pa.int64(), nullable=False),
+        pa.field("rows", pa.int64(), nullable=False),
+        pa.field("accepted", pa.int64(), nullable=False),
+        pa.field("quarantined", pa.int64(), nullable=False),
+        pa.field("duplicates", pa.int64(), nullable=False),
+        pa.field("first_session", pa.date32()),
+        pa.field("last_session", pa.date32()),
+        pa.field("sessions", pa.int64(), nullable=False),
+        pa.field("bars_version", pa.int64()),
+        pa.field("started_at", _UTC, nullable=False),
+        pa.field("finished_at", _UTC, nullable=False),
+    ]
+)
+
+VALIDATIONS = pa.schema(
+    [
+        pa.field("session", pa.date32(), nullable=False),
+        pa.field("bars_version", pa.int64(), nullable=False),
+        pa.field("expectation", pa.string(), nullable=False),
+        pa.field("severity", pa.string(), nullable=False),
+        pa.field("success", pa.bool_(), nullable=False),
+        pa.field("unexpected_count", pa.int64(), nullable=False),
+        pa.field("symbols", pa.list_(pa.string()), nullable=False),
+        pa.field("detail", pa.string(), nullable=False),
+        pa.field("validated_at", _UTC, nullable=False),
+    ]
+)
+
+PREDICTIONS = pa.schema(
+    [
+        pa.field("as_of", pa.date32(), nullable=False),
+        pa.field("target_session", pa.date32(), nullable=False),
+        pa.field("symbol", pa.string(), nullable=False),
+        pa.field("target", pa.string(), nullable=False),
+        pa.field("predicted", pa.float64()),
+        pa.field("last_close", pa.float64()),
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("reason", pa.string()),
+        pa.field("model_name", pa.string(), nullable=False),
+        pa.field("model_version", pa.int64(), nullable=False),
+        pa.field("model_kind", pa.string(), nullable=False),
+        pa.field("bars_version", pa.int64(), nullable=False),
+        pa.field("settings_hash", pa.string(), nullable=False),
+        pa.field("environment_hash", pa.string(), nullable=False),
+        pa.field("code_version", pa.string(), nullable=False),
+        pa.field("run_id", pa.string(), nullable=False),
+        pa.field("scored_at", _UTC, nullable=False),
+    ]
+)
+
+PROMOTIONS = pa.schema(
+    [
+        pa.field("at", _UTC, nullable=False),
+        pa.field("model_name", pa.string(), nullable=False),
+        pa.field("from_version", pa.int64()),
+        pa.field("to_version", pa.int64(), nullable=False),
+        pa.field("action", pa.string(), nullable=False),
+        pa.field("who", pa.string(), nullable=False),
+        pa.field("why", pa.string(), nullable=False),
+    ]
+)
+
+
+class Status(StrEnum):
+    """What became of one symbol in one scoring run."""
+
+    SCORED = "scored"
+    FALLBACK = "fallback"
+    STALE = "stale"
+    TOO_SHORT = "too_short"
+    QUARANTINED = "quarantined"
+    MISSING = "missing"
+    DELISTED = "delisted"

@@ -1,0 +1,1 @@
+"""The Production model over the newest windows."""

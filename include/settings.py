@@ -1,0 +1,109 @@
+"""Every setting of Closecast, read from CLOSECAST_* variables and a `.env` file in the working directory.
+
+State lives under one folder, `home`; each path below it is a property here, so that no other module spells one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import date
+from functools import lru_cache
+from pathlib import Path
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """Settings of one installation; `CLOSECAST_` and the field's name in capitals sets each."""
+
+    model_config = SettingsConfigDict(env_prefix="CLOSECAST_", env_file=".env", extra="ignore", frozen=True)
+
+    home: Path = Field(Path(".closecast"), description="Folder that holds all state.")
+    calendar: str = Field("24/7", description="An exchange_calendars name: 24/7, XNYS, ...")
+    close_delay_s: int = Field(60, ge=0, description="Seconds from a session's close to its market_close run.")
+    first_session: date | None = Field(None, description="First session that market_close is scheduled for.")
+    last_session: date | None = Field(None, description="Last session that market_close is scheduled for.")
+    upload_timeout_s: int = Field(6 * 3600, ge=1, description="How long market_close waits for a session's upload.")
+    date_order: str | None = Field(None, description="How 7/2/2018 is read where a file leaves it open: M/D or D/M.")
+    universe_sessions: int = Field(60, ge=2, description="A symbol is in the universe if seen in so many sessions.")
+    holdout_sessions: int = Field(20, ge=1, description="Newest sessions that no model is fitted on.")
+    train_windows: int = Field(300_000, ge=1000, description="Most windows a model is fitted on, a seeded sample.")
+    threads: int = Field(2, ge=1, description="Threads of ONNX Runtime, Arrow and TensorFlow in one task.")
+    seed: int = Field(7, description="Seed of every random choice in training.")
+    model_name: str = Field("closecast", description="The registered model in MLflow.")
+    mlflow_tracking_uri: str | None = Field(None, description="MLflow server; by default the local SQLite store.")
+    airflow_port: int | None = Field(None, description="Port of Airflow's pages; a free one by default.")
+    mlflow_port: int | None = Field(None, description="Port of MLflow's pages; a free one by default.")
+    slack_webhook_url: SecretStr | None = Field(None, description="Slack incoming webhook for failures.")
+    airflow_url: str | None = Field(None, description="Airflow's address as people reach it, for links in messages.")
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        return home.expanduser().absolute()
+
+    @field_validator("date_order")
+    @classmethod
+    def _known_order(cls, order: str | None) -> str | None:
+        if order not in (None, "M/D", "D/M"):
+            raise ValueError(f"date_order must be M/D or D/M. Received: {order}")
+        return order
+
+    @property
+    def inbox(self) -> Path:
+        """Where uploads land: a file whose name contains its session, 2018-06-01.csv for one."""
+        return self.home / "inbox"
+
+    @property
+    def uploads(self) -> Path:
+        """Where uploads are kept as they came, named by their SHA-256."""
+        return self.home / "uploads"
+
+    @property
+    def lake(self) -> Path:
+        """The folder of the Delta tables."""
+        return self.home / "lake"
+
+    @property
+    def published(self) -> Path:
+        """Forecasts as files, one CSV and one Parquet a session."""
+        return self.home / "published"
+
+    @property
+    def model_cache(self) -> Path:
+        """Artifacts of resolved versions, verified by hash."""
+        return self.home / "models"
+
+    @property
+    def mlflow_home(self) -> Path:
+        """MLflow's database and artifacts."""
+        return self.home / "mlflow"
+
+    @property
+    def airflow_home(self) -> Path:
+        """Airflow's database, logs and configuration."""
+        return self.home / "airflow"
+
+    @property
+    def run_dir(self) -> Path:
+        """State of the running system: ports, process ids, component logs, the admin password."""
+        return self.home / "run"
+
+    @property
+    def tracking_uri(self) -> str:
+        """The MLflow server if one is set, else the SQLite store below `home`."""
+        return self.mlflow_tracking_uri or f"sqlite:///{self.mlflow_home / 'mlflow.db'}"
+
+    def fingerprint(self) -> str:
+        """Hash of the settings that can change a forecast (no paths, ports or secrets)."""
+        chosen = {"calendar", "universe_sessions", "holdout_sessions", "train_windows", "seed", "model_name"}
+        return hashlib.sha256(self.model_dump_json(include=chosen).encode()).hexdigest()[:16]
+
+
+@lru_cache(maxsize=1)
+def load_settings() -> Settings:
+    """Read the settings once for this process."""
+    return Settings()

@@ -1,0 +1,1 @@
+"""The processes of an embedded Closecast: what runs, where, and who watches it."""

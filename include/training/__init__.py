@@ -1,0 +1,1 @@
+"""Windows, fit, judgement on held-out sessions."""

@@ -1,0 +1,1 @@
+"""One model a file, each behind the protocol of `models.protocol`."""
