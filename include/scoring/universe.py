@@ -1,0 +1,75 @@
+"""Which symbols a session's forecast speaks of, and which of them can be scored.
+
+The universe of a session is every symbol seen in the last `universe_sessions` sessions up to it: known then, and
+nothing that came later. What can't be scored keeps its row, with the reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from include.lake.bars import MOST_MISSING, BarCube
+from include.schema import Status
+
+MISSING_SESSIONS = 5
+"""A symbol without a row is `missing` for so many sessions, then `stale`."""
+
+STALE_SESSIONS = 20
+"""After so many sessions without a row it is `delisted`, until it leaves the universe."""
+
+
+@dataclass(frozen=True)
+class Universe:
+    """Status and reason of each symbol of a cube, both (n_symbols,), and which are to be scored."""
+
+    status: npt.NDArray[np.object_]
+    reason: npt.NDArray[np.object_]
+
+    @property
+    def scoreable(self) -> npt.NDArray[np.bool_]:
+        """(n_symbols,), true where the model is asked."""
+        scoreable: npt.NDArray[np.bool_] = self.status == Status.SCORED
+        return scoreable
+
+
+def judge_universe(cube: BarCube, *, newest: int, quarantined: set[str]) -> Universe:
+    """Give each symbol of a cube its status.
+
+    Parameters
+    ----------
+    cube
+        Bars up to the session that is scored; its values hold the model's window.
+    newest
+        Position of that session on the scale of `cube.last_seen`.
+    quarantined
+        Symbols whose row of that session was refused.
+    """
+    age = newest - cube.last_seen
+    lookback = len(cube.sessions)
+    observed = np.isfinite(cube.values[:, :, 0]).sum(axis=0)
+    refused = np.array([symbol in quarantined for symbol in cube.symbols], dtype=bool) if quarantined else age < 0
+    rules = [
+        ((age == 0) & (observed >= lookback - MOST_MISSING), Status.SCORED),
+        (age == 0, Status.TOO_SHORT),
+        (refused, Status.QUARANTINED),
+        (age <= MISSING_SESSIONS, Status.MISSING),
+        (age <= STALE_SESSIONS, Status.STALE),
+    ]
+    status = np.select([rule for rule, _ in rules], [word.value for _, word in rules], Status.DELISTED.value)
+    reason = np.full(len(status), None, dtype=object)
+    for position in np.flatnonzero(status != Status.SCORED):
+        reason[position] = _say_why(Status(status[position]), int(age[position]), int(observed[position]), lookback)
+    return Universe(status.astype(object), reason)
+
+
+def _say_why(status: Status, age: int, observed: int, lookback: int) -> str:
+    match status:
+        case Status.TOO_SHORT:
+            return f"{observed} of the last {lookback} sessions present, at least {lookback - MOST_MISSING} are needed"
+        case Status.QUARANTINED:
+            return "the row of this session was refused, see quarantine"
+        case _:
+            return f"no row for {age} session(s)"

@@ -1,0 +1,146 @@
+"""scikit-learn's Ridge on the flattened features of a window, one regression per target.
+
+Squared loss follows the few wild days of real markets, so the fit is repeated with each window weighted by the inverse
+of its residual (iteratively reweighted least squares; P. J. Green, J. R. Statist. Soc. B 46, 1984, p. 149), which
+approaches absolute loss. Windows also weigh in proportion to their volatility, since errors are judged in log return.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.linear_model import Ridge
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from models.features import CLIP, FEATURES, compute_features, wrap_raw
+from models.keras_runtime import keras, prepare_keras
+from models.onnx_export import export_onnx
+from models.protocol import TARGETS, Floats, OnProgress
+from models.standardise import choose_shrinkage, count_training, standardise_targets
+
+
+@dataclass(frozen=True)
+class RidgeHyperparameters:
+    """What shapes a fit; the ranges are those in which it was tried.
+
+    Attributes
+    ----------
+    lookback
+        Raw sessions in a window, 6..12.
+    alpha
+        Penalty on the squared coefficients, of features in units of volatility, 1..1000.
+    reweightings
+        Fits in all; the first is plain least squares, 1..8.
+    residual_floor
+        Smallest residual that a weight is the inverse of, in mean absolute targets, 0.05..0.5.
+    """
+
+    lookback: int = 8
+    alpha: float = 10.0
+    reweightings: int = 5
+    residual_floor: float = 0.1
+
+
+class FittedRidge:
+    """One regression per target, the shrinkage of each, and how they were learned."""
+
+    def __init__(
+        self, regressions: list[Ridge], shrinkage: Floats, lookback: int, learning_curve: list[dict[str, float]]
+    ) -> None:
+        self._regressions, self._shrinkage, self._lookback = regressions, shrinkage, lookback
+        self.learning_curve = learning_curve
+
+    def predict(self, windows: Floats) -> Floats:
+        """Forecast (n, 2) log returns from raw windows (n, lookback, 6), by scikit-learn."""
+        features, units = compute_features(windows)
+        return np.clip(_predict_all(self._regressions, _flatten(features)) * self._shrinkage, -CLIP, CLIP) * units
+
+    def save_onnx(self, path: Path) -> None:
+        """Write the graph from raw windows to log returns, the regressions as one dense layer in it."""
+        features = keras.Input((self._lookback - 1, len(FEATURES)))
+        dense = keras.layers.Dense(len(TARGETS))
+        core = keras.Model(features, dense(keras.layers.Flatten()(features)))
+        coefficients, intercepts = self._parameters()
+        dense.set_weights([coefficients.T * self._shrinkage, intercepts * self._shrinkage])
+        export_onnx(wrap_raw(core, self._lookback), path, lookback=self._lookback)
+
+    def save_original(self, folder: Path) -> None:
+        """Write ridge.npz: all that a linear model is, as arrays. A joblib file is a pickle, and so a program."""
+        coefficients, intercepts = self._parameters()
+        np.savez(folder / "ridge.npz", coefficients=coefficients, intercepts=intercepts, shrinkage=self._shrinkage)
+
+    def _parameters(self) -> tuple[Floats, Floats]:
+        """Coefficients (2, (lookback - 1) * 6) and intercepts (2,), before shrinkage."""
+        fitted = self._regressions
+        return np.stack([each.coef_ for each in fitted]), np.array([each.intercept_ for each in fitted])
+
+
+class RidgeModel:
+    """The model before fit."""
+
+    name: ClassVar[str] = "ridge"
+
+    def __init__(self, hyperparameters: RidgeHyperparameters | None = None) -> None:
+        self.hyperparameters = hyperparameters or RidgeHyperparameters()
+
+    @property
+    def lookback(self) -> int:
+        """Raw sessions in a window."""
+        return self.hyperparameters.lookback
+
+    def fit(
+        self, windows: Floats, targets: Floats, *, seed: int, threads: int, on_progress: OnProgress | None = None
+    ) -> FittedRidge:
+        """Learn from the oldest nine tenths, shrink by the newest tenth.
+
+        Parameters
+        ----------
+        windows, targets
+            (n, lookback, 6) and (n, 2), in time order.
+        on_progress
+            Called after each reweighting.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer than 20 windows.
+        """
+        n_train = count_training(len(windows))
+        prepare_keras(seed=seed, threads=threads)
+        features, units = compute_features(windows)
+        X, y = _flatten(features), standardise_targets(targets, units)
+        with threadpool_limits(threads):
+            regressions, curve = _learn(X[:n_train], y[:n_train], units[:n_train, 0], self.hyperparameters, on_progress)
+            newest = _predict_all(regressions, X[n_train:]) * units[n_train:]
+        return FittedRidge(regressions, choose_shrinkage(targets[n_train:], newest), self.lookback, curve)
+
+
+def _learn(
+    X: Floats, y: Floats, units: Floats, chosen: RidgeHyperparameters, on_progress: OnProgress | None
+) -> tuple[list[Ridge], list[dict[str, float]]]:
+    """Fit and reweight; the curve holds each round's mean absolute error in units of volatility."""
+    floors = chosen.residual_floor * np.abs(y).mean(axis=0) + 1e-6
+    importance = (units / units.mean())[:, None]
+    weights = np.broadcast_to(importance, y.shape)
+    curve: list[dict[str, float]] = []
+    for step in range(chosen.reweightings):
+        regressions = [Ridge(chosen.alpha).fit(X, y[:, k], sample_weight=weights[:, k]) for k in range(y.shape[1])]
+        residuals = np.abs(y - _predict_all(regressions, X))
+        weights = importance / np.maximum(residuals, floors)
+        weights = weights / weights.mean(axis=0)
+        curve.append({"loss": float((importance * residuals).mean())})
+        if on_progress is not None:
+            on_progress(step + 1, chosen.reweightings, curve[-1])
+    return regressions, curve
+
+
+def _predict_all(regressions: list[Ridge], X: Floats) -> Floats:
+    return np.stack([each.predict(X) for each in regressions], axis=-1)
+
+
+def _flatten(features: Any) -> Floats:
+    """(n, lookback - 1, 6) float32 to (n, (lookback - 1) * 6) float64, in which 300,000 squares still add up."""
+    return np.asarray(features.reshape(len(features), -1), dtype=np.float64)
