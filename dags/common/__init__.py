@@ -1,0 +1,1 @@
+"""Airflow-aware glue: defaults and failure callbacks."""

@@ -1,0 +1,38 @@
+"""What all DAGs share: tries, time limits, the failure callback, and how heavy work gets a process of its own."""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from dags.common.callbacks import tell_failure
+
+DEFAULT_ARGS: dict[str, Any] = {
+    "owner": "closecast",
+    "retries": 1,
+    "retry_delay": timedelta(seconds=5),
+    "execution_timeout": timedelta(hours=1),
+    "on_failure_callback": tell_failure,
+}
+
+CHILD: dict[str, Any] = {"python": sys.executable, "expect_airflow": False}
+"""Arguments of `task.external_python`: a child process, so that its death is an ordinary failure with a callback."""
+
+BEGIN = datetime(2013, 1, 1, tzinfo=UTC)
+
+
+def first_session() -> datetime | None:
+    """Return the first scheduled session as midnight UTC, from CLOSECAST_FIRST_SESSION; None where it is not set."""
+    return _read_day("CLOSECAST_FIRST_SESSION")
+
+
+def last_session() -> datetime | None:
+    """Return the last scheduled session as midnight UTC, from CLOSECAST_LAST_SESSION; None means no end."""
+    return _read_day("CLOSECAST_LAST_SESSION")
+
+
+def _read_day(name: str) -> datetime | None:
+    value = os.environ.get(name)
+    return datetime.fromisoformat(value).replace(tzinfo=UTC) if value else None

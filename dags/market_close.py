@@ -1,0 +1,88 @@
+"""
+### market_close: the day's upload becomes forecasts
+
+**What**: waits for the session's upload, ingests it, validates the session, scores every symbol of the universe with
+the model in Production, publishes the forecasts as files.
+
+**When**: at every session's close and `CLOSECAST_CLOSE_DELAY_S` seconds (calendar: `CLOSECAST_CALENDAR`). By hand: with
+a `session` in the form, or `partition_key` by REST; sessions of the past by a backfill.
+
+**Reads**: the inbox; `bars`; the model in Production.
+
+**Writes**: `uploads`, `bars`, `quarantine`, `validations`, `predictions`; `published/SESSION.csv` and `.parquet`.
+
+**On failure**: one retry, then a message to Slack. A session that fails its validation is not scored; the forecasts
+of the session before stay.
+
+**Settings**: `CLOSECAST_FIRST_SESSION`, `CLOSECAST_LAST_SESSION`, `CLOSECAST_UPLOAD_TIMEOUT_S`.
+"""
+
+from __future__ import annotations
+
+import os
+
+from airflow.sdk import Param, dag, task
+from market_close_timetable import MarketCloseTimetable
+
+from dags.common.defaults import BEGIN, CHILD, DEFAULT_ARGS, first_session, last_session
+from plugins.upload_sensor import UploadSensor
+
+
+@task.external_python(**CHILD)
+def ingest(session):
+    """Turn the session's uploads into bars."""
+    from include.tasks import ingest
+
+    return ingest(session)
+
+
+@task.external_python(**CHILD)
+def validate(session):
+    """Hold the session against its expectations; a failure blocks the score."""
+    from include.tasks import validate
+
+    return validate(session)
+
+
+@task.external_python(**CHILD)
+def score(session, asked_by):
+    """Score every symbol of the session's universe."""
+    from include.tasks import score
+
+    return score(session, asked_by)
+
+
+@task.external_python(**CHILD)
+def publish(session):
+    """Write the session's forecasts as files."""
+    from include.tasks import publish
+
+    return publish(session)
+
+
+@dag(
+    schedule=MarketCloseTimetable(
+        calendar=os.environ.get("CLOSECAST_CALENDAR", "24/7"),
+        delay_s=int(os.environ.get("CLOSECAST_CLOSE_DELAY_S", "60")),
+    ),
+    start_date=first_session() or BEGIN,
+    end_date=last_session(),
+    catchup=first_session() is not None,
+    max_active_runs=4,
+    default_args=DEFAULT_ARGS,
+    params={"session": Param(None, type=["null", "string"], format="date", title="Session", description="YYYY-MM-DD")},
+    doc_md=__doc__,
+    tags=["forecast"],
+)
+def market_close():
+    """Chain the day."""
+    session = "{{ partition_key or params.session or '' }}"
+    arrived = UploadSensor(
+        task_id="wait_for_upload",
+        session=session,
+        timeout=float(os.environ.get("CLOSECAST_UPLOAD_TIMEOUT_S", str(6 * 3600))),
+    )
+    arrived >> ingest(session) >> validate(session) >> score(session, "{{ run_id }}") >> publish(session)
+
+
+market_close()

@@ -1,0 +1,52 @@
+"""
+### predict_on_demand: forecasts for any session, symbols and version
+
+**What**: the same scoring as at the close, when asked: any session that has bars, all symbols or some, the model in
+Production or a numbered version.
+
+**When**: by hand: the form, or `POST /api/v2/dags/predict_on_demand/dagRuns` with
+`{"logical_date": null, "conf": {"session": "2018-06-01", "symbols": ["Bitcoin"]}}`.
+
+**Reads**: `bars`; the registry.
+
+**Writes**: `adhoc_predictions`, never mixed with the scheduled ones.
+
+**On failure**: one retry, then a message to Slack.
+
+**Settings**: none of its own.
+"""
+
+from __future__ import annotations
+
+from airflow.sdk import Param, dag, task
+
+from dags.common.defaults import BEGIN, CHILD, DEFAULT_ARGS
+
+
+@task.external_python(**CHILD)
+def predict(session, symbols, version, asked_by):
+    """Score what was asked for."""
+    from include.tasks import predict
+
+    return predict(session, symbols, version, asked_by)
+
+
+@dag(
+    schedule=None,
+    start_date=BEGIN,
+    default_args=DEFAULT_ARGS,
+    params={
+        "session": Param(None, type=["null", "string"], format="date", title="Session", description="Newest if empty"),
+        "symbols": Param(None, type=["null", "array"], title="Symbols", description="One a line; all if empty"),
+        "version": Param(None, type=["null", "integer"], title="Version", description="Production if empty"),
+    },
+    render_template_as_native_obj=True,
+    doc_md=__doc__,
+    tags=["forecast"],
+)
+def predict_on_demand():
+    """Score once."""
+    predict("{{ params.session }}", "{{ params.symbols }}", "{{ params.version }}", "{{ run_id }}")
+
+
+predict_on_demand()

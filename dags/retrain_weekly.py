@@ -1,0 +1,67 @@
+"""
+### retrain_weekly: every model anew, the best into Production
+
+**What**: pins a snapshot of `bars`, fits every model on it, judges each on the held-out newest sessions, registers
+each as a version, promotes the one with the lowest error. Last close is a candidate like any other.
+
+**When**: Sundays at 03:00 UTC, or by hand.
+
+**Reads**: `bars` at one version.
+
+**Writes**: MLflow runs and versions; `promotions`.
+
+**On failure**: one retry, then a message to Slack; the model in Production stays.
+
+**Settings**: `CLOSECAST_HOLDOUT_SESSIONS`, `CLOSECAST_TRAIN_WINDOWS`, `CLOSECAST_SEED`.
+"""
+
+from __future__ import annotations
+
+from airflow.sdk import dag, task
+from airflow.timetables.trigger import CronTriggerTimetable
+from models.catalog import MODEL_NAMES
+
+from dags.common.defaults import BEGIN, CHILD, DEFAULT_ARGS
+
+
+@task.external_python(**CHILD)
+def snapshot():
+    """Pin what the retrain reads."""
+    from include.tasks import snapshot
+
+    return snapshot()
+
+
+@task.external_python(**CHILD, max_active_tis_per_dagrun=1)
+def fit(name, pinned):
+    """Fit, judge and register one model."""
+    from include.tasks import fit
+
+    return fit(name, pinned)
+
+
+@task.external_python(**CHILD)
+def promote(candidates, asked_by):
+    """Put the best into Production."""
+    from include.tasks import promote
+
+    return promote(list(candidates), asked_by)
+
+
+@dag(
+    schedule=CronTriggerTimetable("0 3 * * 0", timezone="UTC"),
+    start_date=BEGIN,
+    catchup=False,
+    max_active_runs=1,
+    default_args=DEFAULT_ARGS,
+    doc_md=__doc__,
+    tags=["model"],
+)
+def retrain_weekly():
+    """Chain the retrain."""
+    pinned = snapshot()
+    candidates = fit.partial(pinned=pinned).expand(name=list(MODEL_NAMES))
+    promote(candidates, "{{ run_id }}")
+
+
+retrain_weekly()

@@ -1,0 +1,51 @@
+"""Sends a message to Slack's incoming webhook, or writes it to the log where none is set.
+
+A failed task waits for this, so each try has a timeout and the tries are few. Nothing raised here may hide the failure
+that is being told: what could not be sent is written to the log, without the webhook's address, which is a secret.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from slack_sdk.http_retry.builtin_handlers import (
+    ConnectionErrorRetryHandler,
+    RateLimitErrorRetryHandler,
+    ServerErrorRetryHandler,
+)
+from slack_sdk.webhook import WebhookClient
+
+from include.alerts.messages import Message
+
+TIMEOUT_S = 5
+MOST_RETRIES = 2
+
+log = logging.getLogger(__name__)
+
+
+def send_message(message: Message, webhook_url: str | None) -> bool:
+    """Send a message; say whether Slack took it.
+
+    Parameters
+    ----------
+    message
+        From `include.alerts.messages`.
+    webhook_url
+        None writes the message to the log instead.
+    """
+    if not webhook_url:
+        log.warning("No Slack webhook is set. The message: %s", message.text)
+        return False
+    retries = [
+        handler(max_retry_count=MOST_RETRIES)
+        for handler in (ConnectionErrorRetryHandler, RateLimitErrorRetryHandler, ServerErrorRetryHandler)
+    ]
+    client = WebhookClient(webhook_url, timeout=TIMEOUT_S, retry_handlers=list(retries))
+    try:
+        answer = client.send(text=message.text, blocks=message.blocks)
+    except Exception as error:  # noqa: BLE001  # whatever the network does, the task's own failure must still be told
+        log.error("Slack could not be reached (%s). The message: %s", type(error).__name__, message.text)  # noqa: TRY400
+        return False
+    if answer.status_code != 200:
+        log.error("Slack refused the message (%s %s): %s", answer.status_code, answer.body[:80], message.text)
+    return answer.status_code == 200

@@ -1,0 +1,318 @@
+"""The command line.
+
+Exit codes: 0 done; 1 unexpected; 2 the command line itself; 3 bad input; 4 not found; 5 blocked by validation;
+6 a service does not answer, or already runs. With --json standard output is one JSON object, errors included.
+"""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from dataclasses import asdict
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+
+from include.console import build_table, emit, err, out, show_steps
+from include.errors import ClosecastError, InputError
+from include.settings import Settings, load_settings
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, help=__doc__
+)
+models_app = typer.Typer(no_args_is_help=True, help="Registered models: list, show, promote, roll back.")
+app.add_typer(models_app, name="models")
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+Session = Annotated[str | None, typer.Option(help="YYYY-MM-DD; the newest by default.")]
+Why = Annotated[str, typer.Option(help="The reason, for the record.")]
+
+
+def main() -> None:
+    """Run the command line; turn what a person can act on into one line and an exit code."""
+    try:
+        app()
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = "CLOSECAST_" + "_".join(str(part) for part in first["loc"]).upper()
+        _fail(InputError(f"a setting must be valid: {first['msg']}", value=first.get("input"), place=place))
+    except PermissionError as error:
+        _fail(InputError("the file or folder must be open to this user", value=error.strerror, place=error.filename))
+    except ClosecastError as error:
+        _fail(error)
+
+
+def _fail(error: ClosecastError) -> None:
+    if "--json" in sys.argv:
+        said = {"type": type(error).__name__, "rule": error.rule, "value": error.value, "place": error.place}
+        emit({"error": {key: str(value) for key, value in said.items()}}, as_json=True, render=lambda: None)
+    err.print(f"[red]error:[/red] {error}", markup=True, soft_wrap=True)
+    sys.exit(error.exit_code)
+
+
+def current_settings() -> Settings:
+    """Return the settings of the home, with its running registry."""
+    from include.home import recall_home, with_running_registry
+
+    return with_running_registry(recall_home(load_settings()))
+
+
+def _day(settings: Settings, session: str | None) -> date:
+    from include.lake.bars import newest_session
+    from include.tasks import parse_session
+
+    return parse_session(session) if session else newest_session(settings.lake)
+
+
+@app.command()
+def simulate(
+    out_dir: Annotated[Path, typer.Option("--out", help="Folder to write.")],
+    symbols: int = 10_000,
+    sessions: int = 730,
+    calendar: str = "24/7",
+    seed: int = 7,
+    live: Annotated[int, typer.Option(help="Newest sessions written as one upload each.")] = 5,
+    signal: Annotated[float, typer.Option(help="Size of the signal; 0 leaves nothing to learn.")] = 1.0,
+    clean: Annotated[bool, typer.Option("--clean", help="None of the dirt of real files.")] = False,
+    last_session: Annotated[str | None, typer.Option(help="YYYY-MM-DD; the newest closed one by default.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a simulated exchange: the history as one file, then one upload a session."""
+    from include.market.sessions import newest_closed_session
+    from include.steps import simulate_to
+    from include.tasks import parse_session
+
+    last = parse_session(last_session) if last_session else newest_closed_session(calendar, datetime.now(UTC))
+    with show_steps() as step:
+        made = simulate_to(
+            out_dir,
+            step("Simulate the exchange"),
+            symbols=symbols,
+            sessions=sessions,
+            calendar=calendar,
+            seed=seed,
+            live=live,
+            signal=signal,
+            clean=clean,
+            last_session=last,
+        )
+    payload = {"out": out_dir, "history": made.history[0], "uploads": made.uploads, "calendar": calendar}
+    emit(payload, as_json=as_json, render=lambda: out.print(f"{out_dir}: history and {len(made.uploads)} upload(s)"))
+
+
+@app.command()
+def ingest(
+    path: Annotated[Path, typer.Argument(help="A file, or a folder of files, each an upload of its own.")],
+    as_json: AsJson = False,
+) -> None:
+    """Turn uploads into bars; refused rows go to quarantine."""
+    from include.ingest.ingest import ingest_upload
+    from include.market.uploads import list_uploads
+
+    settings = current_settings()
+    reports = []
+    with show_steps() as step:
+        for upload in list_uploads(path):
+            line = step(f"Ingest {upload.name}"[:34])
+            reports.append(ingest_upload(settings, upload, on_progress=line.update))
+            line.finish(f"{reports[-1].rows:,} rows")
+    payload = {"uploads": [asdict(report) for report in reports]}
+    emit(
+        payload,
+        as_json=as_json,
+        render=lambda: out.print("\n".join(report.summary() for report in reports), soft_wrap=True),
+    )
+
+
+@app.command()
+def train(
+    model: Annotated[list[str] | None, typer.Option(help="Which models; all by default.")] = None,
+    promote: Annotated[bool, typer.Option(help="Promote the best to Production.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Fit and register every model; promote the one with the lowest error on held-out sessions."""
+    from include.show import show_candidates
+    from include.steps import train_and_promote
+
+    settings = current_settings()
+    with show_steps() as step:
+        snapshot, candidates, best = train_and_promote(
+            settings, step, names=model, promote=promote, who=getpass.getuser()
+        )
+    payload = {
+        "snapshot": asdict(snapshot),
+        "candidates": [asdict(candidate) for candidate in candidates],
+        "promoted": best.version if best else None,
+    }
+    emit(payload, as_json=as_json, render=lambda: show_candidates(snapshot, candidates, best))
+
+
+@app.command()
+def score(session: Session = None, as_json: AsJson = False) -> None:
+    """Validate a session, score it by the model in Production, publish its forecasts."""
+    from include.quality.session import require_valid, validate_session
+    from include.scoring.publish import publish_session
+    from include.scoring.score import score_session
+
+    settings = current_settings()
+    day = _day(settings, session)
+    with show_steps() as step:
+        line = step(f"Validate {day}")
+        require_valid(validate_session(settings, day))
+        line.finish("passed")
+        line = step(f"Score {day}")
+        report = score_session(settings, day, run_id="cli")
+        files = publish_session(settings, day)
+        line.finish(f"{report.rows:,} rows")
+    payload = asdict(report) | {"files": files}
+    emit(payload, as_json=as_json, render=lambda: out.print(f"{report.summary()}\n{files[0]}", soft_wrap=True))
+
+
+@app.command()
+def predict(
+    session: Session = None,
+    symbol: Annotated[list[str] | None, typer.Option(help="Which symbols; all by default.")] = None,
+    version: Annotated[int | None, typer.Option(help="A version; the one in Production by default.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Forecast any session, symbols and version at will; kept apart from the scheduled forecasts."""
+    from include.lake.predictions import read_run
+    from include.lake.tables import ADHOC_PREDICTIONS
+    from include.scoring.publish import widen_run
+    from include.scoring.score import predict_symbols
+    from include.show import show_forecasts
+
+    settings = current_settings()
+    report = predict_symbols(settings, _day(settings, session), symbols=symbol, version=version, run_id="cli")
+    run = read_run(settings.lake, report.as_of, report.run_id, table=ADHOC_PREDICTIONS)
+    rows = widen_run(run).to_pylist()
+    emit(asdict(report) | {"forecasts": rows}, as_json=as_json, render=lambda: show_forecasts(rows, report.summary()))
+
+
+@models_app.command("list")
+def models_list(as_json: AsJson = False) -> None:
+    """List the registered versions."""
+    from include.registry.store import list_versions
+
+    rows = list_versions(current_settings())
+    cells = [
+        [
+            str(row.version),
+            row.kind,
+            row.stage,
+            f"{row.metrics.get('relative_error', float('nan')):.4f}",
+            f"{row.created_at:%Y-%m-%d %H:%M}",
+        ]
+        for row in rows
+    ]
+    columns = ["version", "kind", "stage", "error / last close's", "registered (UTC)"]
+    emit(
+        {"versions": [asdict(row) for row in rows]},
+        as_json=as_json,
+        render=lambda: out.print(build_table("Models", columns, cells, right=3)),
+    )
+
+
+@models_app.command("show")
+def models_show(version: int, as_json: AsJson = False) -> None:
+    """Show one version: its metrics and what led to it."""
+    from include.registry.store import show_version
+
+    row = show_version(current_settings(), version)
+    said = (
+        {"kind": row.kind, "stage": row.stage, "run": row.run_id}
+        | row.tags
+        | {k: f"{v:.6g}" for k, v in row.metrics.items()}
+    )
+    cells = [[key, value] for key, value in said.items()]
+    emit(
+        asdict(row),
+        as_json=as_json,
+        render=lambda: out.print(build_table(f"Version {version}", ["", ""], cells, right=2)),
+    )
+
+
+@models_app.command("promote")
+def models_promote(version: int, why: Why, as_json: AsJson = False) -> None:
+    """Put a version into Production."""
+    from include.registry.store import promote_version
+
+    before = promote_version(current_settings(), version, who=getpass.getuser(), why=why)
+    _emit_change(before, version, as_json)
+
+
+@models_app.command("rollback")
+def models_rollback(
+    why: Why,
+    to: Annotated[int | None, typer.Option(help="A version; the one before by default.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put an earlier version back into Production."""
+    from include.registry.store import rollback_version
+
+    before, after = rollback_version(current_settings(), to=to, who=getpass.getuser(), why=why)
+    _emit_change(before, after, as_json)
+
+
+def _emit_change(before: int | None, after: int, as_json: bool) -> None:
+    line = f"Production: version {after} (before: {before or 'none'}); effective from the next run"
+    emit({"from_version": before, "to_version": after}, as_json=as_json, render=lambda: out.print(line))
+
+
+@app.command()
+def up(
+    detach: Annotated[bool, typer.Option("--detach", help="Leave it running and return.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run Airflow and MLflow on loopback ports until Ctrl-C."""
+    from include.up import run_up
+
+    run_up(load_settings(), detach=detach, as_json=as_json)
+
+
+@app.command()
+def down(as_json: AsJson = False) -> None:
+    """Stop what `up` started."""
+    from include.system.control import stop
+
+    stopped = stop(load_settings())
+    emit(
+        {"stopped": stopped}, as_json=as_json, render=lambda: out.print("stopped" if stopped else "nothing was running")
+    )
+
+
+@app.command()
+def status(as_json: AsJson = False) -> None:
+    """Say what runs, where its pages are, and what the lake holds."""
+    from include.status import read_status, show_status
+
+    found = read_status(load_settings())
+    emit(found, as_json=as_json, render=lambda: show_status(found))
+
+
+@app.command()
+def demo(
+    data: Annotated[
+        Path | None, typer.Option(help="A real file or folder; by default an exchange is simulated.")
+    ] = None,
+    calendar: Annotated[
+        str | None, typer.Option(help="24/7, XNYS, ...; guessed from the dates where it can be.")
+    ] = None,
+    symbols: int = 10_000,
+    sessions: int = 730,
+    live: Annotated[int, typer.Option(help="Newest sessions that arrive one by one.")] = 3,
+    as_json: AsJson = False,
+) -> None:
+    """Show the whole system at work, from history to forecasts, and stop it again."""
+    from include.demo import run_demo
+
+    run_demo(
+        load_settings(), data=data, calendar=calendar, symbols=symbols, sessions=sessions, live=live, as_json=as_json
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""How a home stands: what runs, where its pages are, what the lake holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from include.console import build_table, out
+from include.lake.predictions import scored_sessions
+from include.lake.tables import BARS, UPLOADS, list_partitions, open_table, read_all, table_version
+from include.settings import Settings
+from include.system.state import check_health, read_state
+
+
+def read_status(settings: Settings) -> dict[str, Any]:
+    """Gather the state of a home; nothing secret is in it."""
+    state = read_state(settings)
+    version = table_version(settings.lake, BARS)
+    sessions = [] if version is None else list_partitions(open_table(settings.lake, BARS))
+    scored = scored_sessions(settings.lake)
+    return {
+        "home": settings.home,
+        "running": state is not None,
+        "airflow_url": state.airflow_url if state else None,
+        "mlflow_url": state.mlflow_url if state else None,
+        "components": check_health(state) if state else {},
+        "uploads": read_all(settings.lake, UPLOADS, columns=["sha256"]).num_rows,
+        "bars_version": version,
+        "sessions": len(sessions),
+        "newest_session": sessions[-1] if sessions else None,
+        "newest_forecast": scored[-1] if scored else None,
+    }
+
+
+def show_status(found: dict[str, Any]) -> None:
+    """Draw what `read_status` gathered."""
+    components = found["components"]
+    rows = [
+        [key.replace("_", " "), "–" if value is None else str(value)]
+        for key, value in found.items()
+        if key != "components"
+    ]
+    rows += [[name, "healthy" if health is True else f"[red]{health}[/red]"] for name, health in components.items()]
+    out.print(build_table("Closecast", ["", ""], rows, right=2))

@@ -1,0 +1,72 @@
+"""Airflow's REST interface as far as it is needed here: log in, start a run, ask how runs and tasks stand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+
+from include.errors import UnavailableError
+from include.settings import Settings
+from include.system.credentials import load_login
+from include.system.state import State
+
+TIMEOUT_S = 10.0
+FINISHED = ("success", "failed")
+
+
+@dataclass(frozen=True)
+class AirflowApi:
+    """An address and a token."""
+
+    url: str
+    token: str
+
+    def get(self, path: str, **query: Any) -> dict[str, Any]:
+        """Ask for a path below /api/v2."""
+        return self._call("GET", path, params=query)
+
+    def trigger(self, dag_id: str, conf: dict[str, Any] | None = None, *, partition_key: str | None = None) -> str:
+        """Start a run; return its id."""
+        # A manual run has no logical date in Airflow 3, and the key must be there all the same.
+        body: dict[str, Any] = {"logical_date": None, "conf": conf or {}}
+        if partition_key:
+            body["partition_key"] = partition_key
+        return str(self._call("POST", f"dags/{dag_id}/dagRuns", json=body)["dag_run_id"])
+
+    def runs(self, dag_id: str) -> list[dict[str, Any]]:
+        """Return the newest runs of a DAG."""
+        found: list[dict[str, Any]] = self.get(f"dags/{dag_id}/dagRuns", order_by="-run_after", limit=50)["dag_runs"]
+        return found
+
+    def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """Return the tasks of a run."""
+        found: list[dict[str, Any]] = self.get(f"dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"]
+        return found
+
+    def _call(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        url = f"{self.url}/api/v2/{path}"
+        headers = {"Authorization": f"Bearer {self.token}"}
+        try:
+            answer = requests.request(method, url, headers=headers, timeout=TIMEOUT_S, **options)
+        except requests.RequestException as error:
+            raise UnavailableError("Airflow must answer", value=type(error).__name__, place=url) from error
+        if not answer.ok:
+            raise UnavailableError(
+                "Airflow must take the request", value=f"{answer.status_code} {answer.text[:300]}", place=url
+            )
+        found: dict[str, Any] = answer.json()
+        return found
+
+
+def connect_airflow(settings: Settings, state: State) -> AirflowApi:
+    """Log in to the running Airflow as its admin."""
+    login = load_login(settings)
+    url = f"{state.airflow_url}/auth/token"
+    try:
+        answer = requests.post(url, json={"username": login.user, "password": login.password}, timeout=TIMEOUT_S)
+        answer.raise_for_status()
+    except requests.RequestException as error:
+        raise UnavailableError("Airflow must log the admin in", value=type(error).__name__, place=url) from error
+    return AirflowApi(state.airflow_url, answer.json()["access_token"])

@@ -1,0 +1,69 @@
+"""Where the services of one home listen: loopback ports, free ones unless the settings fix them.
+
+The same two addresses are what the components bind, what children are told, and what `closecast status` prints.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from dataclasses import dataclass
+
+from include.errors import InputError, UnavailableError
+from include.settings import Settings
+
+LOOPBACK = "127.0.0.1"  # a number: localhost is tried as ::1 first, where nothing listens
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """The ports that Airflow's API server and the MLflow server listen on."""
+
+    airflow_port: int
+    mlflow_port: int
+
+    @property
+    def airflow_url(self) -> str:
+        """Airflow's pages and REST API on this machine."""
+        return f"http://{LOOPBACK}:{self.airflow_port}"
+
+    @property
+    def mlflow_url(self) -> str:
+        """The MLflow server on this machine."""
+        return f"http://{LOOPBACK}:{self.mlflow_port}"
+
+
+def choose_endpoints(settings: Settings) -> Endpoints:
+    """Take the ports that the settings fix, and free ones for the rest.
+
+    Raises
+    ------
+    InputError
+        If a fixed port is not 1..65535, or both are the same.
+    UnavailableError
+        If another program listens on a fixed port.
+    """
+    fixed = {"airflow_port": settings.airflow_port, "mlflow_port": settings.mlflow_port}
+    if settings.airflow_port is not None and settings.airflow_port == settings.mlflow_port:
+        raise InputError(
+            "airflow_port and mlflow_port must differ", value=settings.mlflow_port, place="CLOSECAST_MLFLOW_PORT"
+        )
+    # Both sockets are held until both ports are known: otherwise the second could be given the first one's port.
+    with contextlib.ExitStack() as held:
+        ports = {name: held.enter_context(_bind(name, port)).getsockname()[1] for name, port in fixed.items()}
+    return Endpoints(**ports)
+
+
+def _bind(name: str, port: int | None) -> socket.socket:
+    place = f"CLOSECAST_{name.upper()}"
+    if port is not None and not 1 <= port <= 65535:
+        raise InputError(f"{name} must be 1..65535", value=port, place=place)
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # As the servers themselves do: a port whose last connections are still closing is free.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((LOOPBACK, port or 0))
+    except OSError as error:
+        sock.close()
+        raise UnavailableError(f"{name} must be free ({error.strerror})", value=port, place=place) from error
+    return sock

@@ -1,0 +1,117 @@
+"""What the DAGs' children do: plain values in, one call, plain values out.
+
+A child process starts here and imports only what its own task needs; XCom carries what comes back, so dates are ISO
+texts and nothing is a frame.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from datetime import date
+from typing import Any
+
+from include.errors import InputError
+from include.settings import load_settings
+
+
+def _say(text: str) -> None:
+    """Write a line to the task's log, which takes the child's output."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def ingest(session: str) -> list[str]:
+    """Ingest the session's uploads; return their hashes."""
+    from include.ingest.ingest import ingest_session
+
+    reports = ingest_session(load_settings(), parse_session(session))
+    for report in reports:
+        _say(report.summary())
+    return [report.sha256 for report in reports]
+
+
+def validate(session: str) -> int:
+    """Validate the session and fail where it is blocked; return the version of bars that passed."""
+    from include.quality.session import require_valid, validate_session
+
+    report = validate_session(load_settings(), parse_session(session))
+    for result in report.results:
+        if not result.success:
+            named = ", ".join(result.symbols)
+            _say(f"{result.severity}: {result.expectation}: {result.unexpected_count} rows {named} {result.detail}")
+    require_valid(report)
+    return report.bars_version
+
+
+def score(session: str, asked_by: str) -> str:
+    """Score the session; return the run's id."""
+    from include.scoring.score import score_session
+
+    report = score_session(load_settings(), parse_session(session), run_id=asked_by)
+    _say(report.summary())
+    return report.run_id
+
+
+def publish(session: str) -> list[str]:
+    """Publish the session's forecasts; return the files."""
+    from include.scoring.publish import publish_session
+
+    return [str(path) for path in publish_session(load_settings(), parse_session(session))]
+
+
+def predict(session: str | None, symbols: list[str] | None, version: int | None, asked_by: str) -> str:
+    """Score any session, symbols and version; return the run's id."""
+    from include.lake.bars import newest_session
+    from include.scoring.score import predict_symbols
+
+    settings = load_settings()
+    as_of = parse_session(session) if session else newest_session(settings.lake)
+    report = predict_symbols(settings, as_of, symbols=symbols, version=version, run_id=asked_by)
+    _say(report.summary())
+    return report.run_id
+
+
+def snapshot() -> dict[str, Any]:
+    """Take a snapshot for a retrain."""
+    from include.training.train import take_snapshot
+
+    return {key: _plain(value) for key, value in asdict(take_snapshot(load_settings())).items()}
+
+
+def fit(name: str, pinned: dict[str, Any]) -> dict[str, Any]:
+    """Fit, judge and register one model; return the candidate."""
+    from include.training.train import Snapshot, fit_candidate
+
+    days = {key: date.fromisoformat(pinned[key]) for key in ("first_session", "last_session", "holdout_from")}
+    candidate = fit_candidate(
+        load_settings(), Snapshot(**{**pinned, **days}), name, on_progress=lambda *said: _say(" ".join(map(str, said)))
+    )
+    return asdict(candidate)
+
+
+def promote(candidates: list[dict[str, Any]], asked_by: str) -> int:
+    """Promote the best candidate; return its version."""
+    from include.training.train import Candidate, promote_best
+
+    return promote_best(
+        load_settings(), [Candidate(**row) for row in candidates], who=f"retrain_weekly {asked_by}"
+    ).version
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def parse_session(session: str) -> date:
+    """Read a session from text.
+
+    Raises
+    ------
+    InputError
+        It is not an ISO date.
+    """
+    try:
+        return date.fromisoformat(session)
+    except ValueError as error:
+        raise InputError("session must be a date as YYYY-MM-DD", value=session) from error

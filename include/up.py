@@ -1,0 +1,58 @@
+"""`closecast up` as a person sees it: components as they come up, then the addresses and how to log in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from include.console import emit, err, out, show_steps
+from include.home import begin_home
+from include.settings import Settings
+from include.system.control import start_detached
+from include.system.credentials import load_login, passwords_file
+from include.system.state import read_state
+from include.system.supervisor import SYSTEM, Event, run_supervisor
+
+
+def run_up(settings: Settings, *, detach: bool, as_json: bool) -> None:
+    """Run the system in the foreground until Ctrl-C, or start it and return."""
+    settings = begin_home(settings)
+    login = load_login(settings)
+    if detach:
+        with show_steps() as open_step:
+            line = open_step("Start Airflow and MLflow")
+            start_detached(settings, on_event=lambda event: line.say(f"{event.component}: {event.status}"))
+            line.finish("all healthy")
+        _tell(settings, password=login.password if login.is_new else None, as_json=as_json)
+        return
+
+    def tell(event: Event) -> None:
+        err.print(f"{event.component}: {event.status} {event.detail or ''}")
+        if event == Event(SYSTEM, "ready", event.detail):
+            _tell(settings, password=login.password if login.is_new else None, as_json=as_json)
+            err.print("Ctrl-C stops it.")
+
+    run_supervisor(settings, on_event=tell)
+
+
+def _tell(settings: Settings, *, password: str | None, as_json: bool) -> None:
+    """Say where the pages are; the password only at the start that made it, and never as JSON."""
+    state = read_state(settings)
+    payload: dict[str, Any] = {
+        "airflow_url": state.airflow_url if state else None,
+        "mlflow_url": state.mlflow_url if state else None,
+        "user": "admin",
+        "password_file": passwords_file(settings),
+        "inbox": settings.inbox,
+    }
+    emit(payload, as_json=as_json, render=lambda: _draw(payload, password))
+
+
+def _draw(payload: dict[str, Any], password: str | None) -> None:
+    shown = f"password {password} (shown this once; kept in" if password else "password in ("
+    out.print(
+        f"Airflow:  {payload['airflow_url']}  user {payload['user']}, {shown} {payload['password_file']})",
+        soft_wrap=True,
+    )
+    out.print(f"MLflow:   {payload['mlflow_url']}")
+    out.print(f"Uploads:  place a session's file, SESSION.csv, into {payload['inbox']}", soft_wrap=True)
+    out.print("Stop:     make down, or closecast down")
