@@ -23,41 +23,34 @@ import os
 
 from airflow.sdk import Param, dag, task
 from market_close_timetable import MarketCloseTimetable
+from upload_sensor import UploadSensor
 
-from dags.common.defaults import BEGIN, CHILD, DEFAULT_ARGS, first_session, last_session
-from plugins.upload_sensor import UploadSensor
+from dags.common.defaults import BEGIN, DEFAULT_ARGS, first_session, last_session
+from include.system.child import run_child
 
 
-@task.external_python(**CHILD)
+@task
 def ingest(session):
     """Turn the session's uploads into bars."""
-    from include.tasks import ingest
-
-    return ingest(session)
+    return run_child("include.tasks:ingest", session)
 
 
-@task.external_python(**CHILD)
+@task
 def validate(session):
     """Hold the session against its expectations; a failure blocks the score."""
-    from include.tasks import validate
-
-    return validate(session)
+    return run_child("include.tasks:validate", session)
 
 
-@task.external_python(**CHILD)
+@task
 def score(session, asked_by):
     """Score every symbol of the session's universe."""
-    from include.tasks import score
-
-    return score(session, asked_by)
+    return run_child("include.tasks:score", session, asked_by)
 
 
-@task.external_python(**CHILD)
+@task
 def publish(session):
     """Write the session's forecasts as files."""
-    from include.tasks import publish
-
-    return publish(session)
+    return run_child("include.tasks:publish", session)
 
 
 @dag(

@@ -20,15 +20,14 @@ from __future__ import annotations
 
 from airflow.sdk import Param, dag, task
 
-from dags.common.defaults import BEGIN, CHILD, DEFAULT_ARGS
+from dags.common.defaults import BEGIN, DEFAULT_ARGS
+from include.system.child import run_child
 
 
-@task.external_python(**CHILD)
+@task
 def predict(session, symbols, version, asked_by):
     """Score what was asked for."""
-    from include.tasks import predict
-
-    return predict(session, symbols, version, asked_by)
+    return run_child("include.tasks:predict", session, symbols, version, asked_by)
 
 
 @dag(

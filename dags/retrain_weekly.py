@@ -19,33 +19,28 @@ from __future__ import annotations
 
 from airflow.sdk import dag, task
 from airflow.timetables.trigger import CronTriggerTimetable
+
+from dags.common.defaults import BEGIN, DEFAULT_ARGS
+from include.system.child import run_child
 from models.catalog import MODEL_NAMES
 
-from dags.common.defaults import BEGIN, CHILD, DEFAULT_ARGS
 
-
-@task.external_python(**CHILD)
+@task
 def snapshot():
     """Pin what the retrain reads."""
-    from include.tasks import snapshot
-
-    return snapshot()
+    return run_child("include.tasks:snapshot")
 
 
-@task.external_python(**CHILD, max_active_tis_per_dagrun=1)
+@task(max_active_tis_per_dagrun=1)
 def fit(name, pinned):
     """Fit, judge and register one model."""
-    from include.tasks import fit
-
-    return fit(name, pinned)
+    return run_child("include.tasks:fit", name, pinned)
 
 
-@task.external_python(**CHILD)
+@task
 def promote(candidates, asked_by):
     """Put the best into Production."""
-    from include.tasks import promote
-
-    return promote(list(candidates), asked_by)
+    return run_child("include.tasks:promote", list(candidates), asked_by)
 
 
 @dag(

@@ -15,6 +15,7 @@ from typing import Annotated
 
 import typer
 from pydantic import ValidationError
+from rich.markup import escape
 
 from include.console import build_table, emit, err, out, show_steps
 from include.errors import ClosecastError, InputError
@@ -49,7 +50,7 @@ def _fail(error: ClosecastError) -> None:
     if "--json" in sys.argv:
         said = {"type": type(error).__name__, "rule": error.rule, "value": error.value, "place": error.place}
         emit({"error": {key: str(value) for key, value in said.items()}}, as_json=True, render=lambda: None)
-    err.print(f"[red]error:[/red] {error}", markup=True, soft_wrap=True)
+    err.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True)
     sys.exit(error.exit_code)
 
 

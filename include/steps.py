@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from models.catalog import MODEL_NAMES
-
 from include.console import Step
 from include.market.exchange import simulate_exchange, write_exchange
 from include.market.replay import Replay
 from include.settings import Settings
 from include.training.train import Candidate, Snapshot, promote_best, train
+from models.catalog import MODEL_NAMES
 
 OpenStep = Callable[[str], Step]
 

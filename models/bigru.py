@@ -1,6 +1,7 @@
 """A bidirectional GRU over the features of a window, one model for all symbols, with the features inside its graph.
 
 The loss is nearly absolute (a Huber loss whose corner lies low): on real markets that matters more than the model.
+Half of the windows are learned from upside down, so that the network is nearly blind to the market's drift.
 Features are computed once, before the epochs, by the layer that the finished graph begins with.
 """
 
@@ -12,7 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from models.features import FEATURES, compute_features, wrap_raw
+from models.features import FEATURES, compute_features, mirror_features, wrap_raw
 from models.keras_runtime import keras, known_warnings_ignored, prepare_keras
 from models.onnx_export import export_onnx
 from models.protocol import TARGETS, Floats, OnProgress
@@ -46,7 +47,7 @@ class BiGRUHyperparameters:
     """
 
     lookback: int = 8
-    hidden: int = 24
+    hidden: int = 16
     head: int = 32
     batch_size: int = 4096
     epochs: int = 3
@@ -111,10 +112,11 @@ class BiGRU:
         standardised = standardise_targets(targets, units)
         typical = np.abs(standardised[:n_train]).mean(axis=0) + 1e-3  # both targets weigh the same in the loss
         core = _build_core(self.hyperparameters)
+        mirrored, signs = _mirror_half(features, n_train, seed)
         curve = _learn(
             core,
-            features,
-            standardised / typical,
+            mirrored,
+            standardised / typical * signs,
             n_train=n_train,
             chosen=self.hyperparameters,
             on_progress=on_progress,
@@ -122,6 +124,14 @@ class BiGRU:
         newest = core.predict(features[n_train:], batch_size=_PREDICT_BATCH, verbose=0) * typical * units[n_train:]
         _scale_output(core, typical * choose_shrinkage(targets[n_train:], newest))
         return FittedBiGRU(wrap_raw(core, self.lookback), self.lookback, curve)
+
+
+def _mirror_half(features: Floats, n_train: int, seed: int) -> tuple[Floats, Floats]:
+    """Mirror half of the windows to learn from, at random; also give what to multiply their targets by, (n, 1)."""
+    chosen = np.random.default_rng(seed).random(len(features)) < 0.5
+    chosen[n_train:] = False
+    mirrored = np.where(chosen[:, None, None], mirror_features(features), features)
+    return mirrored, np.where(chosen[:, None], -1.0, 1.0)
 
 
 def _build_core(chosen: BiGRUHyperparameters) -> Any:

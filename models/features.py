@@ -19,6 +19,8 @@ from models.protocol import INPUT_NAME, WINDOW_COLUMNS, Floats
 FEATURES = ("gap", "body", "upper_wick", "lower_wick", "volume_change", "absent")
 """Last axis of the features, (n, lookback - 1, 6): the first session only gives the second its previous close."""
 
+_MIRRORED = ("gap", "body", "lower_wick", "upper_wick", "volume_change", "absent")
+
 CLIP = 5.0
 """Features, and forecasts, beyond so many units of volatility count as this many."""
 
@@ -100,6 +102,16 @@ def wrap_raw(core: Any, lookback: int) -> Any:
     window = keras.Input((lookback, len(WINDOW_COLUMNS)), name=INPUT_NAME)
     features, unit = WindowFeatures()(window)
     return keras.Model(window, ToLogReturn()(core(features), unit))
+
+
+def mirror_features(features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Turn features (n, steps, 6) into those of 1 / price: moves change sign, wicks change places.
+
+    A mirrored window's log returns are the negated ones. Models that treat both alike cannot take the drift of a few
+    hundred sessions, most of it one market's luck, for something that the next session will repeat.
+    """
+    turned = features[..., [FEATURES.index(name) for name in _MIRRORED]]
+    return np.asarray(turned * np.array([-1, -1, 1, 1, 1, 1], dtype=np.float32))
 
 
 def compute_features(windows: Floats) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:

@@ -1,4 +1,7 @@
-"""scikit-learn's Ridge on the flattened features of a window, one regression per target.
+"""scikit-learn's Ridge on the directional features of a window, one regression per target.
+
+Of each session it takes the gap, the body and the difference of the wicks, and no intercept: a mirrored window then has
+the negated forecast, and the market's drift cannot be learned.
 
 Squared loss follows the few wild days of real markets, so the fit is repeated with each window weighted by the inverse
 of its residual (iteratively reweighted least squares; P. J. Green, J. R. Statist. Soc. B 46, 1984, p. 149), which
@@ -9,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from sklearn.linear_model import Ridge
@@ -20,6 +23,9 @@ from models.keras_runtime import keras, prepare_keras
 from models.onnx_export import export_onnx
 from models.protocol import TARGETS, Floats, OnProgress
 from models.standardise import choose_shrinkage, count_training, standardise_targets
+
+# Features in rows, directions in columns: gap, body, upper wick less lower wick.
+_DIRECTIONS = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, -1], [0, 0, 0], [0, 0, 0]], dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -56,26 +62,23 @@ class FittedRidge:
     def predict(self, windows: Floats) -> Floats:
         """Forecast (n, 2) log returns from raw windows (n, lookback, 6), by scikit-learn."""
         features, units = compute_features(windows)
-        return np.clip(_predict_all(self._regressions, _flatten(features)) * self._shrinkage, -CLIP, CLIP) * units
+        return np.clip(_predict_all(self._regressions, _directions(features)) * self._shrinkage, -CLIP, CLIP) * units
 
     def save_onnx(self, path: Path) -> None:
         """Write the graph from raw windows to log returns, the regressions as one dense layer in it."""
         features = keras.Input((self._lookback - 1, len(FEATURES)))
-        dense = keras.layers.Dense(len(TARGETS))
+        dense = keras.layers.Dense(len(TARGETS), use_bias=False)
         core = keras.Model(features, dense(keras.layers.Flatten()(features)))
-        coefficients, intercepts = self._parameters()
-        dense.set_weights([coefficients.T * self._shrinkage, intercepts * self._shrinkage])
+        dense.set_weights([_spread_directions(self._coefficients()).T * self._shrinkage])
         export_onnx(wrap_raw(core, self._lookback), path, lookback=self._lookback)
 
     def save_original(self, folder: Path) -> None:
         """Write ridge.npz: all that a linear model is, as arrays. A joblib file is a pickle, and so a program."""
-        coefficients, intercepts = self._parameters()
-        np.savez(folder / "ridge.npz", coefficients=coefficients, intercepts=intercepts, shrinkage=self._shrinkage)
+        np.savez(folder / "ridge.npz", coefficients=self._coefficients(), shrinkage=self._shrinkage)
 
-    def _parameters(self) -> tuple[Floats, Floats]:
-        """Coefficients (2, (lookback - 1) * 6) and intercepts (2,), before shrinkage."""
-        fitted = self._regressions
-        return np.stack([each.coef_ for each in fitted]), np.array([each.intercept_ for each in fitted])
+    def _coefficients(self) -> Floats:
+        """(2, (lookback - 1) * 3), before shrinkage."""
+        return np.stack([each.coef_ for each in self._regressions])
 
 
 class RidgeModel:
@@ -111,7 +114,7 @@ class RidgeModel:
         n_train = count_training(len(windows))
         prepare_keras(seed=seed, threads=threads)
         features, units = compute_features(windows)
-        X, y = _flatten(features), standardise_targets(targets, units)
+        X, y = _directions(features), standardise_targets(targets, units)
         with threadpool_limits(threads):
             regressions, curve = _learn(X[:n_train], y[:n_train], units[:n_train, 0], self.hyperparameters, on_progress)
             newest = _predict_all(regressions, X[n_train:]) * units[n_train:]
@@ -127,7 +130,10 @@ def _learn(
     weights = np.broadcast_to(importance, y.shape)
     curve: list[dict[str, float]] = []
     for step in range(chosen.reweightings):
-        regressions = [Ridge(chosen.alpha).fit(X, y[:, k], sample_weight=weights[:, k]) for k in range(y.shape[1])]
+        regressions = [
+            Ridge(chosen.alpha, fit_intercept=False).fit(X, y[:, k], sample_weight=weights[:, k])
+            for k in range(y.shape[1])
+        ]
         residuals = np.abs(y - _predict_all(regressions, X))
         weights = importance / np.maximum(residuals, floors)
         weights = weights / weights.mean(axis=0)
@@ -141,6 +147,11 @@ def _predict_all(regressions: list[Ridge], X: Floats) -> Floats:
     return np.stack([each.predict(X) for each in regressions], axis=-1)
 
 
-def _flatten(features: Any) -> Floats:
-    """(n, lookback - 1, 6) float32 to (n, (lookback - 1) * 6) float64, in which 300,000 squares still add up."""
-    return np.asarray(features.reshape(len(features), -1), dtype=np.float64)
+def _directions(features: Floats) -> Floats:
+    """(n, lookback - 1, 6) float32 to (n, (lookback - 1) * 3) float64, in which 300,000 squares still add up."""
+    return np.asarray(features.reshape(-1, len(FEATURES)) @ _DIRECTIONS, dtype=np.float64).reshape(len(features), -1)
+
+
+def _spread_directions(coefficients: Floats) -> Floats:
+    """Coefficients of directions, (2, (lookback - 1) * 3), as those of all features, (2, (lookback - 1) * 6)."""
+    return (coefficients.reshape(-1, _DIRECTIONS.shape[1]) @ _DIRECTIONS.T).reshape(len(coefficients), -1)

@@ -1,19 +1,62 @@
-"""Fixtures shared by all tests: settings in a temporary home, a small simulated exchange, the real data where it is."""
+"""Fixtures shared by all tests: settings in a temporary home, a small trained home, the real data where it is."""
 
 from __future__ import annotations
 
 import os
+import tempfile
+from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from include.settings import PROJECT_ROOT, Settings
 
+AIRFLOW_HOME = tempfile.TemporaryDirectory(prefix="closecast-airflow-")
+
+
+def pytest_configure() -> None:
+    """Give Airflow, before anything imports it, a home of its own and the project's plugins."""
+    os.environ |= {
+        "AIRFLOW_HOME": AIRFLOW_HOME.name,
+        "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT_ROOT / "dags"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT_ROOT / "plugins"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{AIRFLOW_HOME.name}/airflow.db",
+    }
+    for name in [name for name in os.environ if name.startswith("CLOSECAST_") and name != "CLOSECAST_SHARED_DATA"]:
+        del os.environ[name]
+
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """Settings whose state is this test's own folder."""
     return Settings(home=tmp_path / "home", _env_file=None)
+
+
+@dataclass(frozen=True)
+class TrainedHome:
+    """A home with a history, models fitted on it, and uploads that have not arrived."""
+
+    settings: Settings
+    uploads: dict[date, Path]
+
+
+@pytest.fixture(scope="session")
+def trained_home(tmp_path_factory: pytest.TempPathFactory) -> TrainedHome:
+    """Eighty symbols, ninety sessions, the last four not arrived; ridge (Production) and last_close registered."""
+    from include.ingest.ingest import ingest_upload
+    from include.market.exchange import simulate_exchange, write_exchange
+    from include.training.train import promote_best, train
+
+    home = tmp_path_factory.mktemp("trained")
+    exchange = simulate_exchange(symbols=80, sessions=90, calendar="24/7", seed=5, last_session=date(2024, 3, 30))
+    history, *uploads = write_exchange(exchange, home / "exchange", live_sessions=4)
+    settings = Settings(home=home, train_windows=5000, holdout_sessions=10, _env_file=None)
+    ingest_upload(settings, history)
+    _, candidates = train(settings, names=["last_close", "ridge"])
+    promote_best(settings, candidates[1:], who="tests")
+    return TrainedHome(settings, {date.fromisoformat(path.stem): path for path in uploads})
 
 
 @pytest.fixture(scope="session")

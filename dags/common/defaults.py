@@ -1,9 +1,8 @@
-"""What all DAGs share: tries, time limits, the failure callback, and how heavy work gets a process of its own."""
+"""What all DAGs share: tries, time limits, the failure callback, the first and last scheduled session."""
 
 from __future__ import annotations
 
 import os
-import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,9 +15,6 @@ DEFAULT_ARGS: dict[str, Any] = {
     "execution_timeout": timedelta(hours=1),
     "on_failure_callback": tell_failure,
 }
-
-CHILD: dict[str, Any] = {"python": sys.executable, "expect_airflow": False}
-"""Arguments of `task.external_python`: a child process, so that its death is an ordinary failure with a callback."""
 
 BEGIN = datetime(2013, 1, 1, tzinfo=UTC)
 

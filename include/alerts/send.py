@@ -7,12 +7,14 @@ that is being told: what could not be sent is written to the log, without the we
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from slack_sdk.http_retry.builtin_handlers import (
     ConnectionErrorRetryHandler,
     RateLimitErrorRetryHandler,
     ServerErrorRetryHandler,
 )
+from slack_sdk.http_retry.response import HttpResponse
 from slack_sdk.webhook import WebhookClient
 
 from include.alerts.messages import Message
@@ -20,7 +22,25 @@ from include.alerts.messages import Message
 TIMEOUT_S = 5
 MOST_RETRIES = 2
 
+LONGEST_WAIT_S = 5
+"""A longer Retry-After is not waited for: Airflow ends a callback after 20 s, and then the log has no message."""
+
 log = logging.getLogger(__name__)
+
+# slack_sdk logs the webhook's whole address at each retry; a logger without a level counts as DEBUG for it.
+_unheard = logging.getLogger(f"{__name__}.client")
+_unheard.setLevel(logging.CRITICAL)
+
+
+class _BoundedRateLimitHandler(RateLimitErrorRetryHandler):
+    """Waits for as long as Slack asks, unless that is longer than a failed task can be held."""
+
+    def _can_retry(self, *, response: HttpResponse | None = None, **asked: Any) -> bool:
+        if response is None or not super()._can_retry(response=response, **asked):
+            return False
+        headers = {name.lower(): values for name, values in response.headers.items()}
+        (wait, *_) = headers.get("retry-after", ["1"])
+        return wait.isdecimal() and int(wait) <= LONGEST_WAIT_S
 
 
 def send_message(message: Message, webhook_url: str | None) -> bool:
@@ -38,9 +58,9 @@ def send_message(message: Message, webhook_url: str | None) -> bool:
         return False
     retries = [
         handler(max_retry_count=MOST_RETRIES)
-        for handler in (ConnectionErrorRetryHandler, RateLimitErrorRetryHandler, ServerErrorRetryHandler)
+        for handler in (ConnectionErrorRetryHandler, _BoundedRateLimitHandler, ServerErrorRetryHandler)
     ]
-    client = WebhookClient(webhook_url, timeout=TIMEOUT_S, retry_handlers=list(retries))
+    client = WebhookClient(webhook_url, timeout=TIMEOUT_S, retry_handlers=list(retries), logger=_unheard)
     try:
         answer = client.send(text=message.text, blocks=message.blocks)
     except Exception as error:  # noqa: BLE001  # whatever the network does, the task's own failure must still be told

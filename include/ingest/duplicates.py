@@ -1,8 +1,7 @@
 """Which row stands when a symbol and session come more than once in one upload.
 
-Rows with the same numbers are exact duplicates: one stands, the others are counted. Of rows with different numbers the
-one with most numbers present stands, then the one with the larger volume, then the one that comes first in the file;
-the others go to quarantine.
+Of the rows the one with most numbers present stands, then the one with the larger volume, then the one that comes first
+in the file. Those with the same numbers as it are exact duplicates, which are counted; the others go to quarantine.
 """
 
 from __future__ import annotations

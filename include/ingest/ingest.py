@@ -8,6 +8,7 @@ SHA-256 and read-only, after that.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -21,7 +22,7 @@ import pyarrow.compute as pc
 
 from include.errors import ClosecastError, InputError
 from include.ingest.duplicates import split_duplicates
-from include.ingest.inbox import is_in_inbox
+from include.ingest.inbox import is_in_inbox, list_arrived
 from include.lake.tables import (
     BARS,
     QUARANTINE,
@@ -110,17 +111,8 @@ def ingest_upload(
 
 def find_upload(settings: Settings, sha256: str) -> IngestReport | None:
     """Return the report of an upload with these bytes, or None where there is none yet."""
-    return _report_where(settings, pc.field("sha256") == sha256)
-
-
-def find_upload_by_name(settings: Settings, name: str) -> IngestReport | None:
-    """Return the report of the newest upload of this name, or None."""
-    return _report_where(settings, pc.field("name") == name)
-
-
-def _report_where(settings: Settings, condition: pc.Expression) -> IngestReport | None:
-    found = read_all(settings.lake, UPLOADS).filter(condition).sort_by("finished_at").to_pylist()
-    return IngestReport(**found[-1], already_ingested=True) if found else None
+    found = read_all(settings.lake, UPLOADS).filter(pc.field("sha256") == sha256).to_pylist()
+    return IngestReport(**found[0], already_ingested=True) if found else None
 
 
 def judge_rows(upload: Upload, calendar: str) -> tuple[pa.Table, pa.Table, int]:
@@ -156,7 +148,7 @@ def judge_rows(upload: Upload, calendar: str) -> tuple[pa.Table, pa.Table, int]:
 
 def _as_refused(rows: pa.Table, expectation: str, reason: str) -> pa.Table:
     """Shape bars as quarantined rows; the values as they were read, since they could be read."""
-    raw = [_as_json(row) for row in rows.drop_columns("row_number").to_pylist()]
+    raw = [json.dumps(row, default=str) for row in rows.drop_columns("row_number").to_pylist()]
     count = rows.num_rows
     columns = {
         "row_number": rows["row_number"],
@@ -167,12 +159,6 @@ def _as_refused(rows: pa.Table, expectation: str, reason: str) -> pa.Table:
         "raw": pa.array(raw, pa.string()),
     }
     return pa.table(columns)
-
-
-def _as_json(row: dict[str, Any]) -> str:
-    import json
-
-    return json.dumps(row, default=str)
 
 
 def _commit(
@@ -187,6 +173,9 @@ def _commit(
     """Write quarantine, bars and the row of `uploads`, in this order, under the lake's lock."""
     sessions: list[date] = accepted["session"].unique().sort().to_pylist()
     with lock_lake(settings.lake):
+        # Another process may have ingested the same bytes while this one read them.
+        if (known := find_upload(settings, upload.sha256)) is not None:
+            return known
         now = datetime.now(UTC)
         if refused.num_rows:
             _write_quarantine(settings.lake, refused, upload.sha256, now)
@@ -267,15 +256,13 @@ def ingest_session(settings: Settings, session: date, *, on_progress: Progress |
     Returns
     -------
     list of IngestReport
-        One an upload. Where the inbox holds none any more, a try before this one moved them: their reports.
+        One an upload; empty where the inbox holds none any more because a try before this one moved them.
 
     Raises
     ------
     InputError
         Neither the inbox nor the lake has the session.
     """
-    from include.ingest.inbox import list_arrived
-
     arrived = list_arrived(settings, session)
     reports = [ingest_upload(settings, path, expected_session=session, on_progress=on_progress) for path in arrived]
     if not reports and not _present_sessions(settings.lake, [session]):

@@ -11,12 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from include.errors import InputError
+from include.market.upload_columns import match_columns
 from include.market.uploads import Upload
 from include.schema import WINDOW_COLUMNS
 
@@ -60,15 +62,12 @@ def write_replay(uploads: Sequence[Upload], live: Sequence[date], out: Path) -> 
         Folder: `history.csv` and `uploads/YYYY-MM-DD.csv` are made in it.
     """
     (out / "uploads").mkdir(parents=True, exist_ok=True)
-    bars = pa.concat_tables([upload.bars for upload in uploads])
-    is_live = pc.is_in(bars["session"], pa.array(list(live), pa.date32()))
-    refused = [row for upload in uploads for row in upload.refused["raw"].to_pylist()]
-    history = pa.concat_tables([_as_text(bars.filter(pc.invert(is_live))), _as_came(refused)])
+    readings = [part for upload in uploads for part in (_as_text(upload.bars), _as_came(upload.refused))]
+    rows = pa.concat_tables(readings)
+    days = [day.isoformat() for day in live]
+    history = rows.filter(pc.invert(pc.is_in(rows["date"], pa.array(days, pa.string()))))
     paths = [_write(history, out / "history.csv")]
-    arriving = bars.filter(is_live)
-    for day in live:
-        rows = arriving.filter(pc.field("session") == day)
-        paths.append(_write(_as_text(rows), out / "uploads" / f"{day}.csv"))
+    paths += [_write(rows.filter(pc.field("date") == day), out / "uploads" / f"{day}.csv") for day in days]
     return Replay(paths[:1], paths[1:], list(live))
 
 
@@ -77,16 +76,17 @@ def _as_text(bars: pa.Table) -> pa.Table:
     return pa.table(columns, names=list(COLUMNS))
 
 
-def _as_came(refused: Sequence[str]) -> pa.Table:
-    """Read refused rows back from their JSON; what is no row of the accepted columns is left out."""
-    rows = [raw for raw in map(json.loads, refused) if isinstance(raw, dict)]
-    cells = {name: [_cell(row, name) for row in rows] for name in COLUMNS}
-    return pa.table({name: pa.array(values, pa.string()) for name, values in cells.items()})
+def _as_came(refused: pa.Table) -> pa.Table:
+    """Read refused rows back from their JSON; a line whose fields could not be told apart has no session: left out."""
+    rows = [_read_cells(row) for row in refused.filter(pc.field("session").is_valid()).to_pylist()]
+    return pa.table({name: pa.array([row.get(name) for row in rows], pa.string()) for name in COLUMNS})
 
 
-def _cell(row: dict[str, object], name: str) -> str | None:
-    value = row.get(name, row.get("session") if name == "date" else None)
-    return None if value is None else str(value)
+def _read_cells(row: dict[str, Any]) -> dict[str, str]:
+    """Give a refused row's cells by meaning; the date as ISO, since a file keeps to one form of date."""
+    came = json.loads(row["raw"])
+    cells = {meaning: list(came.values())[at] for meaning, at in match_columns(list(came), "quarantine").items()}
+    return {name: str(cell) for name, cell in (cells | {"date": row["session"]}).items() if cell is not None}
 
 
 def _write(table: pa.Table, path: Path) -> Path:

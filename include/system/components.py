@@ -19,7 +19,7 @@ from include.system.environment import airflow_database
 from include.system.health import Probe
 
 AIRFLOW_HEALTH = "/api/v2/monitor/health"
-# The first request to the execution API builds all its versions (5 to 19 s on two cores). Asked here before the system
+# The first request to the execution API builds all its versions (9 s of CPU). Asked here before the system
 # counts as healthy, that time is not taken from the first task, whose own request would time out and be tried again.
 EXECUTION_HEALTH = "/execution/health"
 

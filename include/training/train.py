@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from models.catalog import MODEL_NAMES, build_model
-from models.metrics import mean_absolute_error, relative_error
 
 from include.errors import InputError, NotFoundError
 from include.lake.bars import MOST_MISSING, BarCube, open_bars, read_cube
@@ -28,6 +26,8 @@ from include.schema import TARGETS
 from include.scoring.graph import load_graph, run_graph
 from include.settings import Settings
 from include.training.windows import Windows, build_windows, sample_windows
+from models.catalog import MODEL_NAMES, build_model
+from models.metrics import mean_absolute_error, relative_error
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from include.training.windows import Windows
-from models.features import CLIP, FEATURES, SCALE_CEILING, SCALE_FLOOR, compute_features
+from models.features import CLIP, FEATURES, SCALE_CEILING, SCALE_FLOOR, compute_features, mirror_features
 
 NAN_ROW = [np.nan] * 6
 
@@ -53,6 +53,16 @@ def test_features_do_not_depend_on_the_currency(exponent: float, small_windows: 
     expected, expected_units = compute_features(small_windows.windows[:50])
     # A ratio of two rounded prices is off by at most 2^-23; a unit of volatility here is 1e-4 or more.
     assert np.abs(features - expected)[expected_units[:, 0] > 5e-3].max() < 2e-4
+    assert units == pytest.approx(expected_units, rel=1e-3)
+
+
+def test_a_mirrored_window_is_that_of_the_inverse_prices(small_windows: Windows) -> None:
+    windows = small_windows.windows[:200]
+    inverse = windows.copy()
+    inverse[..., :4] = 1.0 / windows[..., (0, 2, 1, 3)]
+    expected, expected_units = compute_features(inverse)
+    features, units = compute_features(windows)
+    assert np.abs(mirror_features(features) - expected)[units[:, 0] > 5e-3].max() < 2e-4
     assert units == pytest.approx(expected_units, rel=1e-3)
 
 

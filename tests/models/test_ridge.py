@@ -22,9 +22,21 @@ def test_the_original_alone_gives_the_forecast(
     fitted_ridge.save_original(tmp_path)
     saved = np.load(tmp_path / "ridge.npz", allow_pickle=False)
     features, units = compute_features(small_windows.windows[:100])
-    linear = features.reshape(100, -1) @ saved["coefficients"].T + saved["intercepts"]
+    directions = np.stack([features[..., 0], features[..., 1], features[..., 2] - features[..., 3]], axis=-1)
+    linear = directions.reshape(100, -1) @ saved["coefficients"].T
     expected = np.clip(linear * saved["shrinkage"], -5, 5) * units
     assert np.abs(expected - fitted_ridge.predict(small_windows.windows[:100])).max() < 1e-7
+
+
+def test_a_market_that_only_rises_teaches_it_no_drift(small_windows: Windows) -> None:
+    """A mirrored window has exactly the negated forecast, whatever the targets were."""
+    rising = np.abs(small_windows.targets)
+    fitted = RidgeModel().fit(small_windows.windows, rising, seed=7, threads=2)
+    inverse = small_windows.windows[:200].copy()
+    inverse[..., :4] = 1.0 / inverse[..., (0, 2, 1, 3)]
+    up, down = fitted.predict(small_windows.windows[:200]), fitted.predict(inverse)
+    assert np.abs(up).max() > 1e-4
+    assert np.abs(up + down).max() < 1e-5
 
 
 def test_the_same_seed_gives_the_same_forecasts(fitted_ridge: FittedRidge, small_windows: Windows) -> None:

@@ -52,6 +52,14 @@ def test_the_real_five(running):
     _check_that_nothing_is_left(settings, state)
 
 
+def test_a_start_that_fails_names_the_component_and_leaves_nothing(settings, tmp_path):
+    (settings.airflow_home / "airflow.db").mkdir(parents=True)
+    with pytest.raises(UnavailableError, match=r"(?s)migrate must start.*unable to open database.*migrate\.log"):
+        start_detached(settings, on_event=lambda event: None, dags_folder=tmp_path)
+    assert read_state(settings) is None
+    assert not [each for each in psutil.process_iter() if _mentions(each, settings.home)]
+
+
 def _check_that_nothing_tells_the_secrets(settings):
     secrets = [load_login(settings).password, *vars(load_secrets(settings)).values()]
     private = {settings.run_dir / "passwords.json", settings.run_dir / "secrets.json"}

@@ -1,0 +1,89 @@
+"""What every DAG must be, checked where Airflow parses it."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import os
+import subprocess
+import sys
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dags.common.callbacks import tell_failure
+from include.settings import PROJECT_ROOT
+
+if TYPE_CHECKING:
+    from airflow.dag_processing.dagbag import DagBag
+
+EDGES = {
+    "market_close": {
+        "wait_for_upload": {"ingest"},
+        "ingest": {"validate"},
+        "validate": {"score"},
+        "score": {"publish"},
+        "publish": set(),
+    },
+    "predict_on_demand": {"predict": set()},
+    "retrain_weekly": {"snapshot": {"fit"}, "fit": {"promote"}, "promote": set()},
+}
+SECTIONS = ("**What**", "**When**", "**Reads**", "**Writes**", "**On failure**", "**Settings**")
+HEAVY = ("tensorflow", "keras", "sklearn", "pandas", "mlflow", "great_expectations", "deltalake", "pyarrow")
+
+
+def test_every_dag_parses(dag_bag: DagBag) -> None:
+    assert dag_bag.import_errors == {}
+    assert set(dag_bag.dags) == set(EDGES)
+
+
+@pytest.mark.parametrize("dag_id", EDGES)
+def test_tasks_and_edges_are_these(dag_bag: DagBag, dag_id: str) -> None:
+    tasks = dag_bag.dags[dag_id].task_dict
+    assert {name: task.downstream_task_ids for name, task in tasks.items()} == EDGES[dag_id]
+
+
+@pytest.mark.parametrize("dag_id", EDGES)
+def test_every_dag_tells_what_it_is(dag_bag: DagBag, dag_id: str) -> None:
+    doc = dag_bag.dags[dag_id].doc_md or ""
+    assert [section for section in SECTIONS if section not in doc] == []
+
+
+@pytest.mark.parametrize("dag_id", EDGES)
+def test_every_task_is_tried_again_bounded_and_told_of(dag_bag: DagBag, dag_id: str) -> None:
+    for task in dag_bag.dags[dag_id].tasks:
+        assert task.retries >= 1
+        assert task.execution_timeout == timedelta(hours=1)
+        assert task.on_failure_callback in (tell_failure, [tell_failure])
+
+
+def list_task_functions() -> list[ast.FunctionDef]:
+    trees = [ast.parse(path.read_text()) for path in sorted((PROJECT_ROOT / "dags").glob("*.py"))]
+    functions = [node for tree in trees for node in tree.body if isinstance(node, ast.FunctionDef)]
+    return [each for each in functions if "task" in ast.unparse(each.decorator_list[0]).split("(")[0]]
+
+
+@pytest.mark.parametrize("function", list_task_functions(), ids=lambda function: function.name)
+def test_every_task_body_is_one_call_in_a_child_process(function: ast.FunctionDef) -> None:
+    _docstring, body = function.body
+    assert isinstance(body, ast.Return)
+    assert isinstance(body.value, ast.Call)
+    assert ast.unparse(body.value.func) == "run_child"
+    target = body.value.args[0]
+    assert isinstance(target, ast.Constant)
+    module, _, name = target.value.partition(":")
+    wanted = inspect.signature(getattr(importlib.import_module(module), name)).parameters
+    assert len(body.value.args) - 1 == len(wanted)
+
+
+def test_parsing_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, airflow.sdk\n"
+        f"sys.path[:0] = [{str(PROJECT_ROOT / 'dags')!r}, {str(PROJECT_ROOT / 'plugins')!r}]\n"
+        "import market_close, predict_on_demand, retrain_weekly, upload_sensor\n"
+        f"print(sorted(set({HEAVY!r}) & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ})
+    assert done.stdout.strip().splitlines()[-1] == "[]"

@@ -1,0 +1,77 @@
+"""Every DAG run for real by `dag.test()`, on a small trained home."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from include.lake.predictions import read_newest_run, read_run, scored_sessions
+from include.lake.tables import ADHOC_PREDICTIONS, PROMOTIONS, read_all
+from include.registry.resolve import resolve_version
+from include.settings import load_settings
+from tests.conftest import TrainedHome
+
+if TYPE_CHECKING:
+    from airflow.dag_processing.dagbag import DagBag
+
+# Airflow itself runs in this process and warns; our own code runs in the children.
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
+
+
+@pytest.fixture
+def home(trained_home: TrainedHome, monkeypatch: pytest.MonkeyPatch) -> Iterator[TrainedHome]:
+    """The trained home, as children find it: by the environment."""
+    monkeypatch.setenv("CLOSECAST_HOME", str(trained_home.settings.home))
+    monkeypatch.setenv("CLOSECAST_TRAIN_WINDOWS", "5000")
+    monkeypatch.setenv("CLOSECAST_HOLDOUT_SESSIONS", "10")
+    load_settings.cache_clear()
+    yield trained_home
+    load_settings.cache_clear()
+
+
+def run_dag(dag_bag: DagBag, dag_id: str, conf: dict[str, Any]) -> Any:
+    return dag_bag.dags[dag_id].test(run_conf=conf)
+
+
+def test_market_close_forecasts_a_session(dag_bag: DagBag, home: TrainedHome) -> None:
+    session, upload = next(iter(home.uploads.items()))
+    home.settings.inbox.mkdir(exist_ok=True)
+    shutil.copy(upload, home.settings.inbox)
+    run = run_dag(dag_bag, "market_close", {"session": session.isoformat()})
+    assert run.state == "success"
+    forecasts = read_newest_run(home.settings.lake, session)
+    assert forecasts.num_rows == 2 * len(set(forecasts["symbol"].to_pylist()))
+    assert forecasts["run_id"][0].as_py().startswith(run.run_id)
+    assert (home.settings.published / f"{session}.csv").exists()
+    assert list(home.settings.inbox.iterdir()) == []
+
+
+def test_market_close_without_a_session_fails_at_once(dag_bag: DagBag, home: TrainedHome) -> None:
+    before = scored_sessions(home.settings.lake)
+    run = run_dag(dag_bag, "market_close", {})
+    assert run.state == "failed"
+    assert scored_sessions(home.settings.lake) == before
+
+
+def test_predict_on_demand_keeps_its_forecasts_apart(dag_bag: DagBag, home: TrainedHome) -> None:
+    conf = {"session": "2024-03-20", "symbols": ["sim01", "sim02"], "version": 1}
+    run = run_dag(dag_bag, "predict_on_demand", conf)
+    assert run.state == "success"
+    lake = home.settings.lake
+    rows = read_newest_run(lake, date(2024, 3, 20), table=ADHOC_PREDICTIONS)
+    assert set(rows["symbol"].to_pylist()) == {"sim01", "sim02"}
+    assert rows.equals(read_run(lake, date(2024, 3, 20), rows["run_id"][0].as_py(), table=ADHOC_PREDICTIONS))
+    assert date(2024, 3, 20) not in scored_sessions(lake)
+
+
+def test_retrain_weekly_promotes_the_best(dag_bag: DagBag, home: TrainedHome) -> None:
+    run = run_dag(dag_bag, "retrain_weekly", {})
+    assert run.state == "success"
+    serving = resolve_version(home.settings)
+    newest = read_all(home.settings.lake, PROMOTIONS).sort_by("at").to_pylist()[-1]
+    assert newest["to_version"] == serving.version
+    assert newest["who"].startswith("retrain_weekly")

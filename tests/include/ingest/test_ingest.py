@@ -1,0 +1,244 @@
+"""Uploads become bars: every row counted, the same bytes once, corrections in one commit, the file kept."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import stat
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from include.errors import ClosecastError, InputError
+from include.ingest import ingest
+from include.ingest.ingest import CONFLICT, find_upload, ingest_session, ingest_upload
+from include.lake.bars import open_bars
+from include.lake.tables import BARS, QUARANTINE, UPLOADS, read_all, read_partitions, table_version
+from include.settings import Settings
+
+HEADER = "symbol,date,open,high,low,close,volume,market_cap\n"
+DAY = date(2018, 6, 1)
+
+
+def bar(symbol: str, close: float = 1.5, day: date = DAY, volume: str = "10") -> str:
+    return f"{symbol},{day},1,2,0.5,{close},{volume},100\n"
+
+
+def write(path: Path, *rows: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(HEADER + "".join(rows))
+    return path
+
+
+def closes(settings: Settings, day: date = DAY, *, version: int | None = None) -> dict[str, float]:
+    rows = read_partitions(open_bars(settings.lake, version=version), "session", [day]).to_pylist()
+    found = {row["symbol"]: row["close"] for row in rows}
+    assert len(found) == len(rows)
+    return found
+
+
+def versions(settings: Settings) -> list[int | None]:
+    return [table_version(settings.lake, table) for table in (BARS, QUARANTINE, UPLOADS)]
+
+
+def test_every_row_of_the_file_is_accounted_for(settings: Settings, tmp_path: Path) -> None:
+    rows = [
+        bar("GOOD"),
+        bar("TWICE"),
+        bar("TWICE"),
+        bar("TWO", 1.25, volume="5"),
+        bar("TWO", 1.75, volume="50"),
+        "LOW,2018-06-01,1,2,1.1,1.5,10,100\n",
+        "WORD,2018-06-01,one,2,0.5,1.5,10,100\n",
+        "SHORT,2018-06-01,1\n",
+    ]
+    report = ingest_upload(settings, write(tmp_path / "day.csv", *rows))
+    assert (report.rows, report.accepted, report.quarantined, report.duplicates) == (8, 3, 4, 1)
+    assert (report.first_session, report.last_session, report.sessions) == (DAY, DAY, 1)
+    assert "8 rows = 3 accepted + 4 quarantined + 1 exact duplicates" in report.summary()
+    assert closes(settings) == {"GOOD": 1.5, "TWICE": 1.5, "TWO": 1.75}
+    refused = {row["row_number"]: row for row in read_all(settings.lake, QUARANTINE).to_pylist()}
+    assert {number: row["expectation"] for number, row in refused.items()} == {
+        4: CONFLICT,
+        6: "low_is_lowest",
+        7: "number_is_readable",
+        8: "row_has_all_fields",
+    }
+    assert {row["upload_sha256"] for row in refused.values()} == {report.sha256}
+    assert json.loads(refused[4]["raw"])["close"] == 1.25
+    assert json.loads(refused[7]["raw"])["open"] == "one"
+
+
+def test_the_row_in_uploads_is_the_report(settings: Settings, tmp_path: Path) -> None:
+    report = ingest_upload(settings, write(tmp_path / "day.csv", bar("A")))
+    (row,) = read_all(settings.lake, UPLOADS).to_pylist()
+    assert row == {name: getattr(report, name) for name in UPLOADS.schema.names}
+    assert row["bars_version"] == table_version(settings.lake, BARS) == 0
+    assert row["sha256"] == hashlib.sha256((tmp_path / "day.csv").read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("name", ["day.csv", "other.csv"])
+def test_the_same_bytes_again_change_nothing(settings: Settings, tmp_path: Path, name: str) -> None:
+    rows = [bar("A"), bar("B"), bar("BAD", -1.0)]
+    first = ingest_upload(settings, write(tmp_path / "day.csv", *rows))
+    before = versions(settings)
+    again = ingest_upload(settings, write(tmp_path / name, *rows))
+    assert again.already_ingested
+    assert not first.already_ingested
+    assert (again.sha256, again.name, again.rows) == (first.sha256, "day.csv", 3)
+    assert "nothing to do" in again.summary()
+    assert versions(settings) == before
+    assert len(list(settings.uploads.rglob("*.csv"))) == 1
+
+
+def test_a_second_upload_completes_a_session(settings: Settings, tmp_path: Path) -> None:
+    ingest_upload(settings, write(tmp_path / "1.csv", bar("A", 1.1), bar("B", 1.2)))
+    ingest_upload(settings, write(tmp_path / "2.csv", bar("C", 1.3)))
+    assert closes(settings) == {"A": 1.1, "B": 1.2, "C": 1.3}
+
+
+def test_a_correction_is_one_commit_and_the_earlier_version_stays(settings: Settings, tmp_path: Path) -> None:
+    other = date(2018, 6, 2)
+    first = ingest_upload(settings, write(tmp_path / "1.csv", bar("A", 1.1), bar("B", 1.2), bar("A", 1.4, other)))
+    second = ingest_upload(settings, write(tmp_path / "2.csv", bar("A", 1.9)))
+    assert second.bars_version == first.bars_version + 1
+    assert closes(settings) == {"A": 1.9, "B": 1.2}
+    assert closes(settings, version=first.bars_version) == {"A": 1.1, "B": 1.2}
+    assert closes(settings, other) == {"A": 1.4}
+    rows = read_partitions(open_bars(settings.lake), "session", [DAY]).to_pylist()
+    assert {row["symbol"]: row["upload_sha256"] for row in rows} == {"A": second.sha256, "B": first.sha256}
+
+
+def test_bars_of_a_session_lie_sorted_by_symbol(settings: Settings, tmp_path: Path) -> None:
+    ingest_upload(settings, write(tmp_path / "1.csv", bar("D"), bar("B")))
+    ingest_upload(settings, write(tmp_path / "2.csv", bar("C"), bar("A")))
+    assert list(closes(settings)) == ["A", "B", "C", "D"]
+
+
+def test_dates_that_are_no_session_of_the_exchange_are_quarantined(settings: Settings, tmp_path: Path) -> None:
+    xnys = settings.model_copy(update={"calendar": "XNYS"})
+    good_friday, saturday = date(2018, 3, 30), date(2018, 6, 2)
+    rows = [bar("A"), bar("A", day=good_friday), bar("A", day=saturday)]
+    report = ingest_upload(xnys, write(tmp_path / "week.csv", *rows))
+    assert (report.accepted, report.quarantined, report.sessions) == (1, 2, 1)
+    refused = read_all(xnys.lake, QUARANTINE).to_pylist()
+    assert {(row["session"], row["expectation"]) for row in refused} == {
+        (good_friday, "session_on_calendar"),
+        (saturday, "session_on_calendar"),
+    }
+
+
+def test_an_upload_of_which_nothing_stands_leaves_no_bars(settings: Settings, tmp_path: Path) -> None:
+    report = ingest_upload(settings, write(tmp_path / "day.csv", bar("A", -1.0)))
+    assert (report.rows, report.accepted, report.quarantined) == (1, 0, 1)
+    assert report.bars_version is None
+    assert versions(settings) == [None, 0, 0]
+    assert find_upload(settings, report.sha256) is not None
+
+
+@pytest.mark.parametrize("arrives_in_inbox", [True, False])
+def test_the_file_is_kept_byte_for_byte_and_read_only(
+    settings: Settings, tmp_path: Path, arrives_in_inbox: bool
+) -> None:
+    path = (settings.inbox if arrives_in_inbox else tmp_path) / "2018-06-01.csv.gz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress((HEADER + bar("A")).encode()))
+    came = path.read_bytes()
+    report = ingest_upload(settings, path)
+    kept = settings.uploads / report.sha256[:2] / f"{report.sha256}.csv.gz"
+    assert kept.read_bytes() == came
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o444
+    assert path.exists() is not arrives_in_inbox
+    assert [each for each in settings.uploads.rglob("*") if each.is_file()] == [kept]
+
+
+def test_the_same_bytes_in_the_inbox_again_are_taken_out_of_it(settings: Settings) -> None:
+    ingest_upload(settings, write(settings.inbox / "2018-06-01.csv", bar("A")))
+    ingest_upload(settings, write(settings.inbox / "2018-06-01.csv", bar("A")))
+    assert list(settings.inbox.iterdir()) == []
+
+
+def test_a_session_is_all_its_uploads(settings: Settings) -> None:
+    write(settings.inbox / "a-2018-06-01.csv", bar("A"))
+    write(settings.inbox / "b-2018-06-01.csv", bar("B"))
+    write(settings.inbox / "2018-06-02.csv", bar("C", day=date(2018, 6, 2)))
+    reports = ingest_session(settings, DAY)
+    assert [report.name for report in reports] == ["a-2018-06-01.csv", "b-2018-06-01.csv"]
+    assert closes(settings) == {"A": 1.5, "B": 1.5}
+    assert ingest_session(settings, DAY) == []
+    assert [path.name for path in settings.inbox.iterdir()] == ["2018-06-02.csv"]
+
+
+def test_a_session_without_upload_or_bars_is_refused(settings: Settings) -> None:
+    with pytest.raises(InputError, match=r"an upload for session 2018-06-01 must be in the inbox") as caught:
+        ingest_session(settings, DAY)
+    assert caught.value.place == str(settings.inbox)
+
+
+def test_the_session_waited_for_settles_the_order_of_day_and_month(settings: Settings) -> None:
+    text = "symbol,date,open,high,low,close\nA,1/6/2018,1,2,0.5,1.5\n"
+    settings.inbox.mkdir(parents=True)
+    (settings.inbox / "2018-06-01.csv").write_text(text)
+    ingest_session(settings, DAY)
+    assert closes(settings) == {"A": 1.5}
+
+
+@pytest.mark.parametrize("content", ["", "date,open\n", HEADER, HEADER + "A,yesterday,1,2,0.5,1.5,1,1\n"])
+def test_a_file_that_breaks_a_rule_writes_nothing(settings: Settings, content: str) -> None:
+    settings.inbox.mkdir(parents=True)
+    path = settings.inbox / "2018-06-01.csv"
+    path.write_text(content)
+    with pytest.raises(InputError, match=path.name):
+        ingest_upload(settings, path)
+    assert list(settings.home.rglob("*")) == [settings.inbox, path]
+
+
+def test_progress_ends_at_the_files_size(settings: Settings, tmp_path: Path) -> None:
+    path, seen = write(tmp_path / "day.csv", bar("A")), []
+    ingest_upload(settings, path, on_progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (path.stat().st_size, path.stat().st_size)
+
+
+@pytest.mark.parametrize("part", ["_write_quarantine", "_write_bars", "append_rows", "_keep_file"])
+def test_an_ingest_that_died_is_done_again_to_the_same_end(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    ingest_upload(settings, write(settings.inbox / "2018-06-01.csv", bar("OLD", 1.1), bar("A", 1.2)))
+    path = write(settings.inbox / "2018-06-01.csv", bar("A"), bar("B"), bar("B"), bar("BAD", -1.0))
+
+    def die(*_: object) -> None:
+        raise OSError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ingest, part, die)
+        with pytest.raises(OSError, match="disk is full"):
+            ingest_upload(settings, path)
+    assert path.exists()
+    report = ingest_upload(settings, path)
+    assert (report.rows, report.accepted, report.quarantined, report.duplicates) == (4, 2, 1, 1)
+    # The row in `uploads` is the commit point: only what is left to do after it is not done again.
+    assert report.already_ingested is (part == "_keep_file")
+    assert closes(settings) == {"OLD": 1.1, "A": 1.5, "B": 1.5}
+    assert read_all(settings.lake, QUARANTINE).num_rows == 1
+    assert read_all(settings.lake, UPLOADS).num_rows == 2
+    assert not path.exists()
+
+
+def test_a_row_that_vanished_is_an_error_and_not_a_count(settings: Settings, tmp_path: Path) -> None:
+    upload = ingest.read_upload(write(tmp_path / "day.csv", bar("A"), bar("B")))
+    shorter = type(upload)(**{**vars(upload), "bars": upload.bars.slice(1)})
+    with pytest.raises(ClosecastError, match="rows must equal accepted"):
+        ingest.judge_rows(shorter, settings.calendar)
+
+
+@pytest.mark.shared_data
+def test_the_real_file_of_two_sources_is_accounted_for(settings: Settings, shared_data: Path) -> None:
+    report = ingest_upload(settings, shared_data / "crypto_daily_cmc_2013_2018.parquet")
+    assert report.rows == 336_905 == report.accepted + report.quarantined + report.duplicates
+    assert read_all(settings.lake, BARS, columns=["symbol"]).num_rows == report.accepted
+    assert read_all(settings.lake, QUARANTINE).num_rows == report.quarantined
+    # 3,323 pairs of symbol and date come twice, and no row of this file breaks a rule by itself.
+    assert report.duplicates + report.quarantined == 3_323
+    assert set(read_all(settings.lake, QUARANTINE)["expectation"].to_pylist()) == {CONFLICT}

@@ -1,0 +1,173 @@
+"""The running system, by its command line: uploads become forecasts, deaths become messages, nothing is doubled."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from include.lake.predictions import read_newest_run
+from include.settings import Settings
+from include.system.airflow_api import AirflowApi, connect_airflow
+from include.system.state import read_state
+from tests.conftest import TrainedHome
+from tests.fakes import FakeSlack
+
+pytestmark = [pytest.mark.slow, pytest.mark.stack, pytest.mark.timeout(420)]
+
+
+@dataclass
+class Running:
+    """A running system, its Slack, and the uploads that have not arrived."""
+
+    settings: Settings
+    api: AirflowApi
+    slack: FakeSlack
+    uploads: list[Path]
+
+    def land(self, upload: Path) -> date:
+        """Place an upload as a client does, whole at once."""
+        inbox = self.settings.inbox
+        inbox.mkdir(exist_ok=True)
+        shutil.copy(upload, inbox / f".{upload.name}")
+        (inbox / f".{upload.name}").replace(inbox / upload.name)
+        return date.fromisoformat(upload.stem)
+
+    def run_of(self, session: date) -> dict[str, Any] | None:
+        """The scheduler's run of a session."""
+        runs = [run for run in self.api.runs("market_close") if run["partition_key"] == session.isoformat()]
+        return runs[0] if runs else None
+
+    def await_state(self, session: date, state: str) -> dict[str, Any]:
+        """Wait until a session's run is in a state."""
+        wait_for(lambda: (self.run_of(session) or {}).get("state") == state, f"{session} to be {state}")
+        run = self.run_of(session)
+        assert run is not None
+        return run
+
+
+def wait_for(holds: Callable[[], bool], what: str, timeout_s: float = 240.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not holds():
+        assert time.monotonic() < deadline, f"waited {timeout_s:.0f} s for {what}"
+        time.sleep(0.3)
+
+
+def closecast(settings: Settings, *arguments: str, **environment: str) -> dict[str, Any]:
+    """Call the command line in a process of its own; return its JSON answer."""
+    command = [sys.executable, "-m", "include.cli", *arguments, "--json"]
+    done = subprocess.run(
+        command,
+        env={**os.environ, "CLOSECAST_HOME": str(settings.home), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+@pytest.fixture(scope="module")
+def running(trained_home: TrainedHome) -> Iterator[Running]:
+    """The trained home with everything up, as `closecast up --detach` leaves it."""
+    settings = trained_home.settings
+    with FakeSlack() as slack:
+        days = sorted(trained_home.uploads)
+        closecast(
+            settings,
+            "up",
+            "--detach",
+            CLOSECAST_FIRST_SESSION=days[0].isoformat(),
+            CLOSECAST_LAST_SESSION=days[-1].isoformat(),
+            CLOSECAST_SLACK_WEBHOOK_URL=slack.url,
+        )
+        try:
+            state = read_state(settings)
+            assert state is not None
+            api = connect_airflow(settings, state)
+            yield Running(settings, api, slack, [trained_home.uploads[day] for day in days])
+        finally:
+            closecast(settings, "down")
+    assert read_state(settings) is None
+
+
+def children(target: str) -> list[psutil.Process]:
+    """Processes that do a task's work now."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if f"include.tasks:{target}" in process.cmdline():
+                found.append(process)
+    return found
+
+
+def assert_forecast_once(running: Running, session: date) -> None:
+    rows = read_newest_run(running.settings.lake, session).select(["symbol", "target"]).to_pylist()
+    assert len(rows) > 100
+    assert len({(row["symbol"], row["target"]) for row in rows}) == len(rows)
+
+
+def test_an_upload_becomes_forecasts(running: Running) -> None:
+    session = running.land(running.uploads[0])
+    running.await_state(session, "success")
+    assert_forecast_once(running, session)
+    assert (running.settings.published / f"{session}.csv").exists()
+    status = closecast(running.settings, "status")
+    assert status["newest_forecast"] == session.isoformat()
+    assert set(status["components"].values()) == {True}
+
+
+def test_a_killed_child_fails_its_task_and_slack_is_told_once(running: Running) -> None:
+    stopped = threading.Event()
+
+    def kill_every_child() -> None:
+        while not stopped.is_set():
+            for process in children("ingest"):
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+            time.sleep(0.05)
+
+    killer = threading.Thread(target=kill_every_child)
+    killer.start()
+    try:
+        session = running.land(running.uploads[1])
+        run = running.await_state(session, "failed")
+    finally:
+        stopped.set()
+        killer.join()
+    (message,) = running.slack.posts
+    assert "market_close.ingest failed" in message["text"]
+    assert "SIGKILL" in message["text"]
+    said = json.dumps(message["blocks"])
+    assert session.isoformat() in said
+    assert run["dag_run_id"] in said
+    assert "2 of 2" in said
+
+
+def test_a_killed_scheduler_comes_back_and_finishes_the_run_once(running: Running) -> None:
+    session = running.land(running.uploads[2])
+    wait_for(lambda: bool(children("validate")), "the session to be validated")
+    state = read_state(running.settings)
+    assert state is not None
+    scheduler = state.components["scheduler"].pid
+    assert scheduler is not None
+    psutil.Process(scheduler).kill()
+    running.await_state(session, "success")
+    assert_forecast_once(running, session)
+    state = read_state(running.settings)
+    assert state is not None
+    assert state.components["scheduler"].pid != scheduler
