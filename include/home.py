@@ -62,9 +62,11 @@ def with_running_registry(settings: Settings) -> Settings:
 def _read_memory(settings: Settings) -> dict[str, object]:
     path = settings.home / MEMORY
     try:
-        found: dict[str, object] = json.loads(path.read_text())
+        found = json.loads(path.read_text())
     except FileNotFoundError:
         return {}
     except ValueError as error:
         raise InputError("what a home remembers must be JSON", value=str(error), place=str(path)) from error
+    if not isinstance(found, dict):
+        raise InputError("what a home remembers must be a JSON object", value=type(found).__name__, place=str(path))
     return found

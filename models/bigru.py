@@ -24,7 +24,7 @@ _PREDICT_BATCH = 16_384
 
 @dataclass(frozen=True)
 class BiGRUHyperparameters:
-    """What shapes a fit; the ranges are those in which it was tried.
+    """What shapes a fit; the ranges are where a value is reasonable, not all of them tried.
 
     Attributes
     ----------

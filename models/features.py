@@ -3,7 +3,7 @@
 Everything is a log ratio of two prices of the same window, so a 1e-7 coin and a 1e5 coin look alike and float32 loses
 nothing (the ratio is exact to 6e-8; a difference of two logs near -18 would not be). Ratios are then measured in units
 of the window's own volatility and clipped, so no jump, gap or absurd price can make an output that is not finite.
-A session without a row gives zeros and a flag. The market cap is not read: it helped neither target on real data.
+A session without a row gives zeros and a flag. The market cap is not read.
 """
 
 from __future__ import annotations

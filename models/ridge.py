@@ -30,7 +30,7 @@ _DIRECTIONS = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, -1], [0, 0, 0], 
 
 @dataclass(frozen=True)
 class RidgeHyperparameters:
-    """What shapes a fit; the ranges are those in which it was tried.
+    """What shapes a fit; the ranges are where a value is reasonable, not all of them tried.
 
     Attributes
     ----------

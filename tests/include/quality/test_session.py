@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -90,9 +89,7 @@ def test_negative_volume_is_told_and_does_not_block(settings: Settings) -> None:
     require_valid(report)
 
 
-@pytest.mark.parametrize(
-    ("rows", "severity"), [(27, "critical"), (28, None), (60, None), (61, "warning")], ids=lambda value: str(value)
-)
+@pytest.mark.parametrize(("rows", "severity"), [(27, "critical"), (28, None), (60, None), (61, "warning")], ids=str)
 def test_the_row_count_is_held_against_the_sessions_before(settings: Settings, rows: int, severity: str | None) -> None:
     report = settle(settings, rows=rows)
     found = failed(report)
@@ -129,7 +126,7 @@ def test_a_blocked_session_is_kept_too_and_names_few_symbols(settings: Settings)
     assert read_validation(settings, DAY).blocking == [result]
 
 
-def test_a_session_that_is_not_there(settings: Settings, tmp_path: Path) -> None:
+def test_a_session_that_is_not_there(settings: Settings) -> None:
     append_rows(settings.lake, BARS, bar_rows([bar_row("A", DAY)]))
     with pytest.raises(NotFoundError, match="session 2018-06-11 must have bars"):
         validate_session(settings, DAY + timedelta(days=1))

@@ -1,0 +1,43 @@
+"""Each status, at its edges."""
+
+from __future__ import annotations
+
+import pytest
+
+from include.scoring.universe import judge_universe
+from tests.include.scoring.cubes import make_cube
+
+LENGTH = 30
+
+
+@pytest.mark.parametrize(
+    ("bars", "status"),
+    [
+        ("x" * LENGTH, "scored"),
+        ("." * 20 + "x" * 10, "scored"),
+        ("." * 22 + "x" * 8, "scored"),
+        ("." * 23 + "x" * 7, "too_short"),
+        ("x" * 20 + "x.x.xxxxxx", "scored"),
+        ("x" * 20 + "x.x.x.xxxx", "too_short"),
+        ("x" * 29 + ".", "missing"),
+        ("x" * 25 + "." * 5, "missing"),
+        ("x" * 24 + "." * 6, "stale"),
+        ("x" * 10 + "." * 20, "stale"),
+        ("x" * 9 + "." * 21, "delisted"),
+    ],
+)
+def test_status_follows_what_was_seen(bars: str, status: str) -> None:
+    universe = judge_universe(make_cube({"one": bars}, window=10), newest=LENGTH - 1, quarantined=set())
+    assert universe.status.tolist() == [status]
+    assert (universe.reason[0] is None) == (status == "scored")
+
+
+def test_a_refused_row_is_the_reason_before_missing() -> None:
+    cube = make_cube({"one": "x" * 29 + ".", "two": "x" * 29 + "."}, window=10)
+    universe = judge_universe(cube, newest=LENGTH - 1, quarantined={"two"})
+    assert universe.status.tolist() == ["missing", "quarantined"]
+
+
+def test_a_refused_double_does_not_hide_the_row_that_stands() -> None:
+    universe = judge_universe(make_cube({"one": "x" * LENGTH}, window=10), newest=LENGTH - 1, quarantined={"one"})
+    assert universe.status.tolist() == ["scored"]
