@@ -135,7 +135,7 @@ def main() -> int:
     parser.add_argument(
         "--live", type=int, default=4, help="uploads that arrive; the first warms up and is not counted"
     )
-    parser.add_argument("--model", default="ridge")
+    parser.add_argument("--model", default="bigru")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, show_steps() as open_step:
         size = {"symbols": given.symbols, "sessions": given.sessions, "live": given.live}

@@ -40,7 +40,7 @@ def main() -> None:
         first = error.errors()[0]
         place = "CLOSECAST_" + "_".join(str(part) for part in first["loc"]).upper()
         _fail(InputError(f"a setting must be valid: {first['msg']}", value=first.get("input"), place=place))
-    except PermissionError as error:
+    except (PermissionError, NotADirectoryError, FileExistsError) as error:
         _fail(InputError("the file or folder must be open to this user", value=error.strerror, place=error.filename))
     except ClosecastError as error:
         _fail(error)

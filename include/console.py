@@ -52,7 +52,7 @@ class Step:
 
     def __init__(self, progress: Progress, title: str) -> None:
         self._progress = progress
-        self._task = progress.add_task(title, total=None, said="")
+        self._task = progress.add_task(title, total=None, said="", done=False)
 
     def update(self, done: float, total: float, said: str = "") -> None:
         """Show `done` of `total`, and a few words."""
@@ -64,7 +64,7 @@ class Step:
 
     def finish(self, said: str) -> None:
         """Fill the bar, with the last word."""
-        self._progress.update(self._task, completed=1, total=1, said=said)
+        self._progress.update(self._task, completed=1, total=1, said=said, done=True)
 
 
 @contextmanager
@@ -78,7 +78,22 @@ def show_steps() -> Iterator[Callable[[str], Step]]:
         TextColumn("{task.fields[said]}", style="dim"),
     )
     with Progress(*columns, console=err, refresh_per_second=8) as progress:
-        yield lambda title: Step(progress, title)
+        try:
+            yield lambda title: Step(progress, title)
+        except BaseException:
+            _leave_out_unfinished(progress)
+            raise
+
+
+def _leave_out_unfinished(progress: Progress) -> None:
+    """Take away the lines that would stand above an error as if they still ran; with none left, leave no trace."""
+    for task in progress.tasks:
+        if not task.fields["done"]:
+            progress.remove_task(task.id)
+    if not progress.tasks:
+        progress.live.transient = True
+        progress.live.stop()
+        progress.disable = True  # where there is no terminal it would end with a blank line
 
 
 def price(value: float | None) -> str:

@@ -37,7 +37,7 @@ def made_by(settings: Settings) -> str | None:
 def recall_home(settings: Settings) -> Settings:
     """Return the settings with what the home remembers where they are silent."""
     memory = _read_memory(settings)
-    recalled = {name: memory[name] for name in REMEMBERED if name in memory and name not in settings.model_fields_set}
+    recalled = {name: memory[name] for name in REMEMBERED if name in memory}
     given = {name: getattr(settings, name) for name in settings.model_fields_set}
     return Settings.model_validate({**recalled, **given}) if recalled else settings
 

@@ -38,9 +38,10 @@ class _BoundedRateLimitHandler(RateLimitErrorRetryHandler):
     def _can_retry(self, *, response: HttpResponse | None = None, **asked: Any) -> bool:
         if response is None or not super()._can_retry(response=response, **asked):
             return False
-        headers = {name.lower(): values for name, values in response.headers.items()}
-        (wait, *_) = headers.get("retry-after", ["1"])
-        return wait.isdecimal() and int(wait) <= LONGEST_WAIT_S
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        asked_for = headers.get("retry-after", "1")
+        wait_s = asked_for if isinstance(asked_for, str) else asked_for[0]
+        return wait_s.isdecimal() and int(wait_s) <= LONGEST_WAIT_S
 
 
 def send_message(message: Message, webhook_url: str | None) -> bool:

@@ -1,4 +1,4 @@
-"""The five programs of an embedded Closecast as data, and the one command that runs before them.
+"""The six programs of an embedded Closecast as data, and the one command that runs before them.
 
 The supervisor knows nothing about Airflow or MLflow: what it starts, asks and stops is said here.
 """
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from include.settings import Settings
+from include.system.child_server import socket_path
 from include.system.endpoints import LOOPBACK, Endpoints
 from include.system.environment import airflow_database
 from include.system.health import Probe
@@ -65,10 +66,17 @@ def build_components(settings: Settings, endpoints: Endpoints) -> tuple[Componen
         # It takes ten seconds to end by itself, and keeps nothing that is not in the database.
         _worker("triggerer", health, "--skip-serve-logs", grace_s=1.0),
     )
+    children = socket_path(settings.run_dir)
+    # It imports while the database is migrated, and is needed by the first task only.
+    child_server = Component(
+        "child-server",
+        (sys.executable, "-m", "include.system.child_server", str(children)),
+        Probe(f"unix:{children}"),
+    )
     if settings.mlflow_tracking_uri:
-        return airflow
+        return (child_server, *airflow)
     mlflow = Component("mlflow", _mlflow(settings, endpoints), Probe(f"{endpoints.mlflow_url}/health"))
-    return (mlflow, *airflow)
+    return (mlflow, child_server, *airflow)
 
 
 def _worker(name: str, health_url: str, *options: str, grace_s: float = 5.0) -> Component:

@@ -13,6 +13,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from include.settings import PROJECT_ROOT, Settings
+from include.system.child_server import SOCKET, socket_path
 from include.system.credentials import ADMIN, Secrets, load_secrets, passwords_file
 from include.system.endpoints import LOOPBACK, Endpoints
 
@@ -86,6 +87,7 @@ def component_environment(
         "AIRFLOW_HOME": str(settings.airflow_home),
         **_OTHERS,
         **_settings_variables(settings, endpoints),
+        SOCKET: str(socket_path(settings.run_dir)),
     }
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -34,6 +35,8 @@ class Answer:
 def ask(url: str, timeout_s: float = REQUEST_TIMEOUT_S) -> Answer:
     """Read a health address once. An answer that is not JSON (MLflow's "OK") gives an empty document."""
     parts = urlsplit(url)
+    if parts.scheme == "unix":
+        return _knock(url, parts.path, timeout_s)
     # http.client, not a library that would go through the shell's proxy
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
     try:
@@ -47,6 +50,17 @@ def ask(url: str, timeout_s: float = REQUEST_TIMEOUT_S) -> Answer:
     if response.status != http.HTTPStatus.OK:
         return Answer({}, f"{url} answers {response.status}")
     return Answer(_read_document(body), None)
+
+
+def _knock(url: str, path: str, timeout_s: float) -> Answer:
+    """Connect to a Unix socket and leave again."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(timeout_s)
+        try:
+            connection.connect(path)
+        except OSError as error:
+            return Answer({}, f"{url} does not answer ({error})")
+    return Answer({}, None)
 
 
 def _read_document(body: bytes) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from include.alerts.messages import (
@@ -73,6 +73,7 @@ def test_a_header_keeps_to_slacks_150_characters() -> None:
     assert header_of(build(dag_id="d" * 300)) == "d" * 150
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.text(max_size=3000))
 def test_any_cause_keeps_to_the_limits_of_a_block(cause: str) -> None:
     blocks = build(cause=cause).blocks
