@@ -34,7 +34,9 @@ class Settings(BaseSettings):
     threads: int = Field(2, ge=1, description="Threads of ONNX Runtime, Arrow and TensorFlow in one task.")
     seed: int = Field(7, description="Seed of every random choice in training.")
     model_name: str = Field("closecast", description="The registered model in MLflow.")
-    mlflow_tracking_uri: str | None = Field(None, description="MLflow server; by default the local SQLite store.")
+    mlflow_tracking_uri: str | None = Field(
+        None, repr=False, description="MLflow server; by default the local SQLite store."
+    )
     airflow_port: int | None = Field(None, description="Port of Airflow's pages; a free one by default.")
     mlflow_port: int | None = Field(None, description="Port of MLflow's pages; a free one by default.")
     slack_webhook_url: SecretStr | None = Field(None, description="Slack incoming webhook for failures.")

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -236,18 +237,16 @@ def _keep_file(settings: Settings, path: Path, sha256: str) -> None:
     suffix = "".join(path.suffixes[-2:]) if path.suffix in (".gz", ".zst") else path.suffix
     kept = settings.uploads / sha256[:2] / f"{sha256}{suffix}"
     kept.parent.mkdir(parents=True, exist_ok=True)
-    move = is_in_inbox(settings, path)
-    if kept.exists():
-        if move:
-            path.unlink()
-        return
-    if move:
-        path.replace(kept)
-    else:
+    if is_in_inbox(settings, path):
+        # Read-only before it moves: a death between the two must not leave a kept file that can be written.
+        with suppress(FileNotFoundError):  # another ingest of the same file has moved it
+            path.chmod(0o444)
+            path.replace(kept)
+    elif not kept.exists():
         partial = kept.with_name(f".{kept.name}.{os.getpid()}")
         shutil.copyfile(path, partial)
+        partial.chmod(0o444)
         partial.replace(kept)
-    kept.chmod(0o444)
 
 
 def ingest_session(settings: Settings, session: date, *, on_progress: Progress | None = None) -> list[IngestReport]:

@@ -128,8 +128,7 @@ def fit_candidate(
     NotFoundError
         There is no model of that name.
     """
-    if name not in MODEL_NAMES:
-        raise NotFoundError(f"model must be one of {', '.join(MODEL_NAMES)}", value=name)
+    require_known([name])
     model = build_model(name)
     cube = cube or read_snapshot(settings, snapshot)
     cut = cube.sessions.index(snapshot.holdout_from)
@@ -144,6 +143,18 @@ def fit_candidate(
     fitted = model.fit(training.windows, targets, seed=settings.seed, threads=settings.threads, on_progress=tell)
     example = training.windows[:EXAMPLE_WINDOWS]
     return _judge_and_register(settings, _Fit(snapshot, model, fitted, example), cube, cut)
+
+
+def require_known(names: Sequence[str]) -> None:
+    """Refuse a model that does not exist, before anything is fitted.
+
+    Raises
+    ------
+    NotFoundError
+        Names it, and those that there are.
+    """
+    if unknown := [name for name in names if name not in MODEL_NAMES]:
+        raise NotFoundError(f"model must be one of {', '.join(MODEL_NAMES)}", value=unknown[0])
 
 
 def _training_windows(settings: Settings, model: Model, cube: BarCube, cut: int) -> Windows:
@@ -266,7 +277,8 @@ def train(
     on_progress: OnProgress | None = None,
     on_snapshot: Callable[[str], None] | None = None,
 ) -> tuple[Snapshot, list[Candidate]]:
-    """Take a snapshot and fit each named model on it."""
+    """Take a snapshot and fit each named model on it; see `fit_candidate`."""
+    require_known(names)
     snapshot = take_snapshot(settings, last_session=last_session)
     cube = read_snapshot(settings, snapshot)
     if on_snapshot:
