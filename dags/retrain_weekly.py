@@ -20,7 +20,7 @@ from __future__ import annotations
 from airflow.sdk import dag, task
 from airflow.timetables.trigger import CronTriggerTimetable
 
-from dags.common.defaults import BEGIN, DEFAULT_ARGS
+from dags.common.defaults import DEFAULT_ARGS
 from include.system.child import run_child
 from models.catalog import MODEL_NAMES
 
@@ -44,8 +44,8 @@ def promote(candidates, asked_by):
 
 
 @dag(
-    schedule=CronTriggerTimetable("0 3 * * 0", timezone="UTC"),
-    start_date=BEGIN,
+    # No start date: with one, a new installation would retrain at once for the Sunday that has been.
+    schedule=CronTriggerTimetable("0 3 * * 0", timezone="UTC", run_immediately=False),
     catchup=False,
     max_active_runs=1,
     default_args=DEFAULT_ARGS,

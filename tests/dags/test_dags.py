@@ -11,7 +11,9 @@ import sys
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import pendulum
 import pytest
+from airflow.timetables.base import TimeRestriction
 
 from dags.common.callbacks import tell_failure
 from include.settings import PROJECT_ROOT
@@ -57,6 +59,16 @@ def test_every_task_is_tried_again_bounded_and_told_of(dag_bag: DagBag, dag_id: 
         assert task.retries >= 1
         assert task.execution_timeout == timedelta(hours=1)
         assert task.on_failure_callback in (tell_failure, [tell_failure])
+
+
+def test_a_new_installation_does_not_retrain_at_once(dag_bag: DagBag) -> None:
+    now = pendulum.now("UTC")
+    dag = dag_bag.dags["retrain_weekly"]
+    first = dag.timetable.next_dagrun_info(
+        last_automated_data_interval=None, restriction=TimeRestriction(dag.start_date, None, catchup=dag.catchup)
+    )
+    assert first.run_after > now
+    assert first.run_after.day_of_week == pendulum.SUNDAY
 
 
 def list_task_functions() -> list[ast.FunctionDef]:
