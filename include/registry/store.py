@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from filelock import FileLock
 
 from include.errors import NotFoundError, UnavailableError
 from include.lake.tables import PROMOTIONS, append_rows, read_all
@@ -66,10 +68,11 @@ def connect(settings: Settings) -> MlflowClient:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    prepare_store(settings)
     import mlflow
     from mlflow.tracking import MlflowClient
 
-    (settings.mlflow_home / "artifacts").mkdir(parents=True, exist_ok=True)
     mlflow.set_tracking_uri(settings.tracking_uri)
     mlflow.set_registry_uri(settings.tracking_uri)
     client = MlflowClient(settings.tracking_uri)
@@ -79,6 +82,22 @@ def connect(settings: Settings) -> MlflowClient:
     except mlflow.exceptions.MlflowException as error:
         raise UnavailableError("MLflow must answer", value=error.message[:200], place=settings.tracking_uri) from error
     return client
+
+
+def prepare_store(settings: Settings) -> None:
+    """Make or migrate the local store's database, one process at a time: two at once leave it half made."""
+    if settings.tracking_uri.startswith("http"):
+        return
+    (settings.mlflow_home / "artifacts").mkdir(parents=True, exist_ok=True)
+    marker = settings.mlflow_home / "prepared-by"
+    installed = version("mlflow")
+    with FileLock(settings.mlflow_home / ".prepare.lock"):
+        if marker.exists() and marker.read_text() == installed:
+            return
+        from mlflow.tracking import MlflowClient
+
+        MlflowClient(settings.tracking_uri).search_experiments(max_results=1)
+        marker.write_text(installed)
 
 
 def _create_experiment(client: MlflowClient, settings: Settings) -> None:

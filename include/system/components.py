@@ -99,7 +99,7 @@ def _mlflow(settings: Settings, endpoints: Endpoints) -> tuple[str, ...]:
         "--workers": "1",
     }
     pairs = (part for pair in options.items() for part in pair)
-    return (sys.executable, "-m", "mlflow", "server", "--no-serve-artifacts", *pairs)
+    return (sys.executable, "-m", "include.system.mlflow_server", "--no-serve-artifacts", *pairs)
 
 
 def plan_setup(settings: Settings) -> Setup | None:

@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 
 EXAMPLE_WINDOWS = 5
 
+JUDGED_SESSIONS = 10
+"""Candidates are judged on the windows that have so many sessions (up to `MOST_MISSING` absent), whatever their own
+lookback: on the same windows, so that their errors can be compared."""
+
 OnProgress = Callable[[str, int, int, str], None]
 """Called as on_progress(model, steps done, steps in all, what the newest step says)."""
 
@@ -199,14 +203,16 @@ def judge_graph(settings: Settings, graph: Path, cube: BarCube, cut: int, *, loo
         For each target the mean absolute error of the log return and last close's; `relative_error`, the mean over
         targets of their ratio (1 is last close's own); and how many windows were judged.
     """
+    if lookback > JUDGED_SESSIONS:
+        raise InputError(f"a model may look back on at most {JUDGED_SESSIONS} sessions", value=lookback)
     session = load_graph(graph, threads=settings.threads)
     forecasts, actual = [], []
     for origin in range(cut - 1, len(cube.sessions) - 1):
         held = build_windows(
-            cube.values, lookback=lookback, origins=[origin], min_observed=max(1, lookback - MOST_MISSING)
+            cube.values, lookback=JUDGED_SESSIONS, origins=[origin], min_observed=JUDGED_SESSIONS - MOST_MISSING
         )
         if len(held) and held.targets is not None:
-            forecasts.append(run_graph(session, held.windows))
+            forecasts.append(run_graph(session, np.ascontiguousarray(held.windows[:, -lookback:])))
             actual.append(held.targets)
     if not actual:
         raise InputError("the held-out sessions must hold at least one window", value=0, place="bars")

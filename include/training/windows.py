@@ -1,4 +1,4 @@
-"""Raw windows from bars: a dense cube by scatter, then any (origin, symbol) pairs of it by one gather.
+"""Raw windows from a dense cube of bars: any (origin, symbol) pairs of it by one gather.
 
 The cube is float32, as the artifact's input is: its relative error of 6e-8 lies four orders below the smallest price
 move that matters, and 730 sessions of 10,000 symbols take 175 MB where float64 would take 350. All windows of that cube
@@ -9,13 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from include.errors import InputError
 from include.schema import WINDOW_COLUMNS
@@ -47,56 +44,6 @@ class Windows:
 
     def __len__(self) -> int:
         return len(self.windows)
-
-
-def dense_cube(bars: pa.Table, sessions: Sequence[date], symbols: Sequence[str]) -> npt.NDArray[np.float32]:
-    """Scatter bars into an array by session and symbol.
-
-    Parameters
-    ----------
-    bars
-        Columns symbol, session and WINDOW_COLUMNS, in any row order. Rows of other sessions or symbols are left out.
-    sessions, symbols
-        The cube's first two axes, each without repetition.
-
-    Returns
-    -------
-    float32 (n_sessions, n_symbols, 6), NaN where there is no row or no value.
-
-    Raises
-    ------
-    InputError
-        If a symbol has two rows in one session.
-    """
-    session_at = _positions(bars["session"], pa.array(sessions, pa.date32()))
-    symbol_at = _positions(bars["symbol"], pa.array(symbols, pa.string()))
-    kept = np.flatnonzero((session_at >= 0) & (symbol_at >= 0))
-    cells = session_at[kept] * len(symbols) + symbol_at[kept]
-    n_cells = len(sessions) * len(symbols)
-    _require_one_row_a_cell(cells, n_cells, sessions, symbols)
-    cube = np.full((n_cells, len(WINDOW_COLUMNS)), np.nan, dtype=np.float32)
-    for position, name in enumerate(WINDOW_COLUMNS):
-        cube[cells, position] = bars[name].to_numpy()[kept]
-    return cube.reshape(len(sessions), len(symbols), len(WINDOW_COLUMNS))
-
-
-def _positions(column: pa.ChunkedArray, axis: pa.Array) -> Indices:
-    """Position of each value on the axis, -1 where it is not there."""
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    found = pc.index_in(column, value_set=axis.cast(column.type))
-    return np.asarray(pc.fill_null(found, -1).to_numpy(), dtype=np.int64)
-
-
-def _require_one_row_a_cell(cells: Indices, n_cells: int, sessions: Sequence[date], symbols: Sequence[str]) -> None:
-    counts = np.bincount(cells, minlength=n_cells)
-    if counts.max(initial=0) > 1:
-        session, symbol = divmod(int(counts.argmax()), len(symbols))
-        raise InputError(
-            "a symbol must have one row in a session",
-            value=f"{counts.max()} rows of {symbols[symbol]} in {sessions[session]}",
-            place="bars",
-        )
 
 
 def build_windows(

@@ -30,7 +30,7 @@ def set_revision(settings, revision):
 
 def test_the_five(settings):
     names = [component.name for component in build_components(settings, ENDPOINTS)]
-    assert names == ["mlflow", "api-server", "scheduler", "dag-processor", "triggerer"]
+    assert names == ["mlflow", "child-server", "api-server", "scheduler", "dag-processor", "triggerer"]
 
 
 def test_no_mlflow_server_where_the_settings_name_one(settings):

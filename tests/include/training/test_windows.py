@@ -1,25 +1,12 @@
 from __future__ import annotations
 
-from datetime import date, timedelta
-
 import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from include.errors import InputError
-from include.schema import WINDOW_COLUMNS
-from include.training.windows import Windows, build_windows, dense_cube, sample_windows
-
-SESSIONS = [date(2018, 6, 1) + timedelta(days=day) for day in range(3)]
-
-
-def make_bars(*rows: tuple[str, date, float]) -> pa.Table:
-    """Bars whose open is the number given, high twice that, and so on: each column is told from the others."""
-    numbers = {name: [row[2] * factor for row in rows] for factor, name in enumerate(WINDOW_COLUMNS, start=1)}
-    symbols = pa.array([row[0] for row in rows], pa.string())
-    return pa.table({"symbol": symbols, "session": pa.array([row[1] for row in rows], pa.date32()), **numbers})
+from include.training.windows import Windows, build_windows, sample_windows
 
 
 def make_cube(present: np.ndarray) -> np.ndarray:
@@ -46,38 +33,8 @@ def list_pairs(windows: Windows) -> list[tuple[int, int]]:
     return list(zip(windows.origin_index.tolist(), windows.symbol_index.tolist(), strict=True))
 
 
-@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())])
-def test_bars_land_in_their_cells_in_any_order(kind: pa.DataType) -> None:
-    bars = make_bars(("b", SESSIONS[2], 5.0), ("a", SESSIONS[0], 1.0), ("b", SESSIONS[0], 3.0))
-    bars = bars.set_column(0, "symbol", bars["symbol"].cast(kind))
-    cube = dense_cube(bars, SESSIONS, ["a", "b"])
-    assert cube.shape == (3, 2, 6)
-    assert cube.dtype == np.float32
-    assert cube[0, 0].tolist() == [1, 2, 3, 4, 5, 6]
-    assert cube[0, 1].tolist() == [3, 6, 9, 12, 15, 18]
-    assert cube[2, 1].tolist() == [5, 10, 15, 20, 25, 30]
-    assert np.isnan(cube).all(axis=-1).tolist() == [[False, False], [True, True], [True, False]]
-
-
-def test_a_missing_value_is_nan_and_what_is_not_asked_for_is_left_out() -> None:
-    bars = make_bars(("a", SESSIONS[0], 1.0), ("other", SESSIONS[0], 9.0), ("a", date(2017, 1, 1), 9.0))
-    position = bars.schema.get_field_index("market_cap")
-    bars = bars.set_column(position, "market_cap", pa.array([None, 1.0, 1.0]))
-    cube = dense_cube(bars, SESSIONS, ["a"])
-    assert cube[0, 0, :5].tolist() == [1, 2, 3, 4, 5]
-    assert np.isnan(cube[0, 0, 5])
-    assert np.isnan(cube[1:]).all()
-
-
-def test_two_rows_for_one_cell_are_refused_by_name() -> None:
-    bars = make_bars(("a", SESSIONS[1], 1.0), ("b", SESSIONS[1], 2.0), ("b", SESSIONS[1], 2.0))
-    with pytest.raises(InputError, match=r"one row in a session. Received: 2 rows of b in 2018-06-02"):
-        dense_cube(bars, SESSIONS, ["a", "b"])
-
-
-def test_no_bars_make_an_empty_cube_and_no_windows() -> None:
-    cube = dense_cube(make_bars(), SESSIONS, ["a"])
-    assert np.isnan(cube).all()
+def test_no_bars_make_no_windows() -> None:
+    cube = make_cube(np.zeros((3, 1), dtype=bool))
     windows = build_windows(cube, lookback=2, origins=range(3), min_observed=1)
     assert windows.windows.shape == (0, 2, 6)
     assert windows.targets is not None
