@@ -13,7 +13,7 @@ CALENDAR ?=
 SYMBOLS ?= 10000
 SESSIONS ?= 730
 
-.PHONY: help demo up down test test-all lint types layers format lock dag-table clean
+.PHONY: help demo up down test lint types layers format lock clean
 
 help: ## Print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'

@@ -11,7 +11,7 @@ a `session` in the form, or `partition_key` by REST; sessions of the past by a b
 
 **Writes**: `uploads`, `bars`, `quarantine`, `validations`, `predictions`; `published/SESSION.csv` and `.parquet`.
 
-**On failure**: one retry, then a message to Slack. A session that fails its validation is not scored; the forecasts
+**On failure**: two retries, then a message to Slack. A session that fails its validation is not scored; the forecasts
 of the session before stay.
 
 **Settings**: `CLOSECAST_FIRST_SESSION`, `CLOSECAST_LAST_SESSION`, `CLOSECAST_UPLOAD_TIMEOUT_S`.
@@ -61,7 +61,7 @@ def publish(session):
     start_date=first_session() or BEGIN,
     end_date=last_session(),
     catchup=first_session() is not None,
-    max_active_runs=4,
+    max_active_runs=16,  # a run that waits for its upload counts, and holds no worker
     default_args=DEFAULT_ARGS,
     params={"session": Param(None, type=["null", "string"], format="date", title="Session", description="YYYY-MM-DD")},
     doc_md=__doc__,

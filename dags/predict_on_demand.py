@@ -11,7 +11,7 @@ Production or a numbered version.
 
 **Writes**: `adhoc_predictions`, never mixed with the scheduled ones.
 
-**On failure**: one retry, then a message to Slack.
+**On failure**: two retries, then a message to Slack.
 
 **Settings**: none of its own.
 """

@@ -10,7 +10,7 @@ each as a version, promotes the one with the lowest error. Last close is a candi
 
 **Writes**: MLflow runs and versions; `promotions`.
 
-**On failure**: one retry, then a message to Slack; the model in Production stays.
+**On failure**: two retries, then a message to Slack; the model in Production stays.
 
 **Settings**: `CLOSECAST_HOLDOUT_SESSIONS`, `CLOSECAST_TRAIN_WINDOWS`, `CLOSECAST_SEED`.
 """

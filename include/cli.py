@@ -71,10 +71,10 @@ def _day(settings: Settings, session: str | None) -> date:
 @app.command()
 def simulate(
     out_dir: Annotated[Path, typer.Option("--out", help="Folder to write.")],
-    symbols: int = 10_000,
-    sessions: int = 730,
-    calendar: str = "24/7",
-    seed: int = 7,
+    symbols: Annotated[int, typer.Option(help="How many are ever listed.")] = 10_000,
+    sessions: Annotated[int, typer.Option(help="How many, the newest last.")] = 730,
+    calendar: Annotated[str, typer.Option(help="An exchange_calendars name: 24/7, XNYS, ...")] = "24/7",
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bars.")] = 7,
     live: Annotated[int, typer.Option(help="Newest sessions written as one upload each.")] = 5,
     signal: Annotated[float, typer.Option(help="Size of the signal; 0 leaves nothing to learn.")] = 1.0,
     clean: Annotated[bool, typer.Option("--clean", help="None of the dirt of real files.")] = False,
@@ -302,8 +302,8 @@ def demo(
     calendar: Annotated[
         str | None, typer.Option(help="24/7, XNYS, ...; guessed from the dates where it can be.")
     ] = None,
-    symbols: int = 10_000,
-    sessions: int = 730,
+    symbols: Annotated[int, typer.Option(help="Size of the simulated exchange.")] = 10_000,
+    sessions: Annotated[int, typer.Option(help="Its sessions.")] = 730,
     live: Annotated[int, typer.Option(help="Newest sessions that arrive one by one.")] = 3,
     as_json: AsJson = False,
 ) -> None:

@@ -48,11 +48,9 @@ def _tell(settings: Settings, *, password: str | None, as_json: bool) -> None:
 
 
 def _draw(payload: dict[str, Any], password: str | None) -> None:
-    shown = f"password {password} (shown this once; kept in" if password else "password in ("
-    out.print(
-        f"Airflow:  {payload['airflow_url']}  user {payload['user']}, {shown} {payload['password_file']})",
-        soft_wrap=True,
-    )
+    shown = f" {password} (shown this once)" if password else ""
+    out.print(f"Airflow:  {payload['airflow_url']}  user {payload['user']}, password{shown}")
+    out.print(f"          kept in {payload['password_file']}", soft_wrap=True)
     out.print(f"MLflow:   {payload['mlflow_url']}")
     out.print(f"Uploads:  place a session's file, SESSION.csv, into {payload['inbox']}", soft_wrap=True)
     out.print("Stop:     make down, or closecast down")

@@ -10,8 +10,9 @@ from dags.common.callbacks import tell_failure
 
 DEFAULT_ARGS: dict[str, Any] = {
     "owner": "closecast",
-    "retries": 1,
-    "retry_delay": timedelta(seconds=5),
+    # Two, since a restart of the whole system takes one: a task that was at work is tried again before all is up.
+    "retries": 2,
+    "retry_delay": timedelta(seconds=10),
     "execution_timeout": timedelta(hours=1),
     "on_failure_callback": tell_failure,
 }

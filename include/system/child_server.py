@@ -27,6 +27,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from setproctitle import setproctitle
+
 SOCKET = "CLOSECAST_CHILD_SERVER"
 """The variable that tells tasks where the server listens."""
 
@@ -128,6 +130,7 @@ class ChildServer:
             os.environ.clear()
             os.environ.update(request["environment"])
             os.chdir(request["folder"])
+            setproctitle(f"closecast: {request['call'][0]}")  # what `ps` shows
             from include.system.child import main as do_call
 
             code = do_call(*request["call"])

@@ -54,7 +54,8 @@ def prepare_home(settings: Settings) -> None:
     InputError
         If `home` cannot be made or written.
     """
-    folders = {settings.run_dir / "logs": 0o700, settings.airflow_home: 0o755, settings.mlflow_home: 0o755}
+    folders = {settings.run_dir / "logs": 0o700}
+    folders |= dict.fromkeys((settings.inbox, settings.airflow_home, settings.mlflow_home), 0o755)
     try:
         for folder, mode in folders.items():
             folder.mkdir(parents=True, exist_ok=True, mode=mode)

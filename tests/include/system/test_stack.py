@@ -40,7 +40,7 @@ def running(settings, tmp_path):
 
 def test_the_real_five(running):
     settings, state, events = running
-    assert set(state.components) == {"mlflow", "api-server", "scheduler", "dag-processor", "triggerer"}
+    assert set(state.components) == {"mlflow", "child-server", "api-server", "scheduler", "dag-processor", "triggerer"}
     assert set(check_health(state).values()) == {True}
     assert (events[-1].component, events[-1].status) == ("system", "ready")
     assert state.airflow_url == f"http://127.0.0.1:{settings.airflow_port}"
