@@ -59,11 +59,11 @@ class Running:
         return run
 
 
-def wait_for(holds: Callable[[], bool], what: str, timeout_s: float = 240.0) -> None:
+def wait_for(holds: Callable[[], bool], what: str, *, timeout_s: float = 120.0, poll_s: float = 0.3) -> None:
     deadline = time.monotonic() + timeout_s
     while not holds():
         assert time.monotonic() < deadline, f"waited {timeout_s:.0f} s for {what}"
-        time.sleep(0.3)
+        time.sleep(poll_s)
 
 
 def closecast(settings: Settings, *arguments: str, **environment: str) -> dict[str, Any]:
@@ -105,12 +105,14 @@ def running(trained_home: TrainedHome) -> Iterator[Running]:
     assert read_state(settings) is None
 
 
-def children(target: str) -> list[psutil.Process]:
-    """Processes that do a task's work now."""
+def find_children(settings: Settings, target: str) -> list[psutil.Process]:
+    """Processes that do a task's work now; a task's work lasts less than a second."""
+    state = read_state(settings)
+    assert state is not None
     found = []
-    for process in psutil.process_iter():
+    for process in psutil.Process(state.components["child-server"].pid).children():
         with contextlib.suppress(psutil.Error):
-            if f"include.tasks:{target}" in " ".join(process.cmdline()):
+            if f"include.tasks:{target}" in " ".join(process.cmdline()):  # empty once it has ended
                 found.append(process)
     return found
 
@@ -136,10 +138,10 @@ def test_a_killed_child_fails_its_task_and_slack_is_told_once(running: Running) 
 
     def kill_every_child() -> None:
         while not stopped.is_set():
-            for process in children("ingest"):
+            for process in find_children(running.settings, "ingest"):
                 with contextlib.suppress(psutil.Error):
                     process.kill()
-            time.sleep(0.05)
+            time.sleep(0.01)
 
     killer = threading.Thread(target=kill_every_child)
     killer.start()
@@ -160,7 +162,7 @@ def test_a_killed_child_fails_its_task_and_slack_is_told_once(running: Running) 
 
 def test_a_killed_scheduler_comes_back_and_finishes_the_run_once(running: Running) -> None:
     session = running.land(running.uploads[2])
-    wait_for(lambda: bool(children("validate")), "the session to be validated")
+    wait_for(lambda: bool(find_children(running.settings, "validate")), "the session to be validated", poll_s=0.02)
     state = read_state(running.settings)
     assert state is not None
     scheduler = state.components["scheduler"].pid

@@ -197,6 +197,8 @@ def main(path: str) -> None:
         warnings.simplefilter("ignore")  # what third parties say at import is told by the test suite
         for name in PRELOADED:
             importlib.import_module(name)
+    # Also makes the titles of children possible: the library finds its place by an environment that is still whole.
+    setproctitle("closecast: child server")
     gc.freeze()  # keeps the collector from touching, and so copying, the pages that children share
     ChildServer(Path(path)).serve()
 
