@@ -44,12 +44,17 @@ def main() -> None:
         _fail(InputError("the file or folder must be open to this user", value=error.strerror, place=error.filename))
     except ClosecastError as error:
         _fail(error)
+    except Exception as error:
+        if "--json" in sys.argv:
+            emit({"error": {"type": type(error).__name__, "rule": str(error)}}, as_json=True, render=lambda: None)
+        raise
 
 
 def _fail(error: ClosecastError) -> None:
     if "--json" in sys.argv:
         said = {"type": type(error).__name__, "rule": error.rule, "value": error.value, "place": error.place}
-        emit({"error": {key: str(value) for key, value in said.items()}}, as_json=True, render=lambda: None)
+        plain = {key: None if value is None else str(value) for key, value in said.items()}
+        emit({"error": plain}, as_json=True, render=lambda: None)
     err.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True)
     sys.exit(error.exit_code)
 

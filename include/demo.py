@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from include.console import Step, emit, out, show_steps
+from include.console import Step, emit, err, out, show_steps
 from include.errors import ClosecastError, InputError, UnavailableError
 from include.home import made_by, remember_home
 from include.ingest.ingest import IngestReport, ingest_upload
@@ -31,7 +31,7 @@ from include.steps import OpenStep, simulate_to, train_and_promote
 from include.system.airflow_api import AirflowApi, connect_airflow
 from include.system.control import start_detached, stop
 from include.system.credentials import load_login
-from include.system.state import State
+from include.system.state import State, read_state
 from include.training.train import Candidate, Snapshot
 
 SESSION_TIMEOUT_S = 300.0
@@ -93,9 +93,12 @@ def _clear_earlier_demo(settings: Settings) -> None:
     """Begin anew where an earlier demo lies; never touch a home that holds anything else."""
     home = settings.home
     if home.is_dir() and any(home.iterdir()) and made_by(settings) != "demo":
-        rule = "the demo needs an empty CLOSECAST_HOME, or one that an earlier demo made"
+        rule = "the demo needs an empty CLOSECAST_HOME, or one that only demos have used (set another, or remove it)"
         raise InputError(rule, value="other state", place=str(home))
-    stop(settings)
+    if read_state(settings) is not None:
+        raise UnavailableError("the demo needs a home on which nothing runs (closecast down stops it)", place=str(home))
+    if home.is_dir() and any(home.iterdir()):
+        err.print(f"Removing the earlier demo in {home}", soft_wrap=True)
     shutil.rmtree(home, ignore_errors=True)
     remember_home(settings, made_by="demo")
 

@@ -7,7 +7,7 @@ that is given wins over what the home remembers.
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from include.errors import InputError
 from include.market.sessions import newest_closed_session
@@ -48,9 +48,18 @@ def begin_home(settings: Settings) -> Settings:
     if settings.first_session is None:
         first = newest_closed_session(settings.calendar, datetime.now(UTC))
         settings = settings.model_copy(update={"first_session": first})
-    if made_by(settings) is None:
-        remember_home(settings, made_by="up")
+    beginner = made_by(settings)
+    if beginner == "demo" and settings.last_session is not None and _is_recent(settings):
+        settings = settings.model_copy(update={"last_session": None})  # its exchange goes on tomorrow
+    if beginner != "up":
+        remember_home(settings, made_by="up")  # from now on no demo removes it
     return settings
+
+
+def _is_recent(settings: Settings) -> bool:
+    """Whether the last scheduled session was a few days ago and not years: else all those between would wait."""
+    newest = newest_closed_session(settings.calendar, datetime.now(UTC))
+    return settings.last_session is not None and newest - settings.last_session <= timedelta(days=3)
 
 
 def with_running_registry(settings: Settings) -> Settings:

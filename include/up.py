@@ -44,13 +44,15 @@ def _tell(settings: Settings, *, password: str | None, as_json: bool) -> None:
         "password_file": passwords_file(settings),
         "inbox": settings.inbox,
     }
-    emit(payload, as_json=as_json, render=lambda: _draw(payload, password))
+    emit(payload, as_json=as_json, render=lambda: _draw(settings, payload, password))
 
 
-def _draw(payload: dict[str, Any], password: str | None) -> None:
+def _draw(settings: Settings, payload: dict[str, Any], password: str | None) -> None:
     shown = f" {password} (shown this once)" if password else ""
     out.print(f"Airflow:  {payload['airflow_url']}  user {payload['user']}, password{shown}")
     out.print(f"          kept in {payload['password_file']}", soft_wrap=True)
     out.print(f"MLflow:   {payload['mlflow_url']}")
     out.print(f"Uploads:  place a session's file, SESSION.csv, into {payload['inbox']}", soft_wrap=True)
+    if settings.last_session:
+        out.print(f"Schedule: ends with session {settings.last_session}; CLOSECAST_LAST_SESSION sets another end")
     out.print("Stop:     make down, or closecast down")

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
+from errno import EXDEV
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,7 @@ def ingest_upload(
         The file breaks a rule of its form; nothing was written.
     """
     started_at = datetime.now(UTC)
+    identity = _identity(path) if path.exists() else None
     upload = read_upload(
         path, date_order=settings.date_order, expected_session=expected_session, on_progress=on_progress
     )
@@ -106,7 +108,8 @@ def ingest_upload(
     if known is None:
         accepted, refused, duplicates = judge_rows(upload, settings.calendar)
         known = _commit(settings, upload, accepted, refused, duplicates=duplicates, started_at=started_at)
-    _keep_file(settings, path, upload.sha256)
+    if path.exists() and _identity(path) == identity:  # else another upload has taken the name: its own turn comes
+        _keep_file(settings, path, upload.sha256, move=is_in_inbox(settings, path))
     return known
 
 
@@ -232,21 +235,41 @@ def _stamp(rows: pa.Table, schema: pa.Schema, **constants: Any) -> pa.Table:
     return rows.select(schema.names).cast(schema)
 
 
-def _keep_file(settings: Settings, path: Path, sha256: str) -> None:
+def _identity(path: Path) -> tuple[int, int, int]:
+    """Tell a file from another that takes its name."""
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _keep_file(settings: Settings, path: Path, sha256: str, *, move: bool) -> None:
     """Put the upload where its hash says, read-only; a file that is there already has the same bytes."""
     suffix = "".join(path.suffixes[-2:]) if path.suffix in (".gz", ".zst") else path.suffix
     kept = settings.uploads / sha256[:2] / f"{sha256}{suffix}"
     kept.parent.mkdir(parents=True, exist_ok=True)
-    if is_in_inbox(settings, path):
-        # Read-only before it moves: a death between the two must not leave a kept file that can be written.
-        with suppress(FileNotFoundError):  # another ingest of the same file has moved it
-            path.chmod(0o444)
-            path.replace(kept)
-    elif not kept.exists():
-        partial = kept.with_name(f".{kept.name}.{os.getpid()}")
-        shutil.copyfile(path, partial)
-        partial.chmod(0o444)
-        partial.replace(kept)
+    partial = kept.with_name(f".{kept.name}.{os.getpid()}")
+    with suppress(FileNotFoundError):  # another ingest of the same file has moved it
+        if not kept.exists():
+            _bring(path, partial, move=move)
+            # Read-only before it has its name: a kept file can never be written.
+            partial.chmod(0o444)
+            partial.replace(kept)
+        elif move:
+            path.unlink()
+
+
+def _bring(path: Path, target: Path, *, move: bool) -> None:
+    """Rename a file, or copy it: a link, what lies outside the inbox, and what lies on another device."""
+    if move and not path.is_symlink():
+        try:
+            path.replace(target)
+        except OSError as error:
+            if error.errno != EXDEV:
+                raise
+        else:
+            return
+    shutil.copyfile(path, target)
+    if move:
+        path.unlink()
 
 
 def ingest_session(settings: Settings, session: date, *, on_progress: Progress | None = None) -> list[IngestReport]:

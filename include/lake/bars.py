@@ -34,7 +34,7 @@ class BarCube:
     values
         float32 (n_sessions, n_symbols, 6), columns as `schema.WINDOW_COLUMNS`, NaN where there is no row.
     sessions
-        Oldest first.
+        Oldest first; fewer than n_sessions where the table begins later.
     symbols
         (n_symbols,), sorted.
     last_close
@@ -79,8 +79,8 @@ def sessions_up_to(bars: DeltaTable, as_of: date, *, count: int | None = None) -
     """
     sessions = [session for session in list_partitions(bars) if session <= as_of]
     if not sessions or sessions[-1] != as_of:
-        newest = sessions[-1] if sessions else None
-        raise NotFoundError(f"session {as_of} must have bars; the newest not after it is", value=newest, place="bars")
+        newest = f"the newest before it is {sessions[-1]}" if sessions else "none before it"
+        raise NotFoundError(f"session {as_of} must have bars", value=newest, place="bars")
     return sessions[-count:] if count else sessions
 
 
@@ -94,18 +94,19 @@ def read_cube(bars: DeltaTable, sessions: Sequence[date], *, window: int | None 
     sessions
         Oldest first. All decide which symbols there are, when each was last seen, and at which close.
     window
-        Fill `values` for the newest `window` sessions alone (all by default): what a model looks back on is often less
-        than what decides whether a symbol is still listed.
+        Give `values` for the newest `window` sessions alone (all by default): what a model looks back on is often less
+        than what decides whether a symbol is still listed. Where there are fewer sessions, NaN stands before them.
     """
     kept = list(sessions)[-(window or len(sessions)) :]
     older = list(sessions)[: len(sessions) - len(kept)]
     recent = read_partitions(bars, "session", kept, columns=["session", "symbol", *WINDOW_COLUMNS])
     seen = read_partitions(bars, "session", older, columns=["session", "symbol", "close"])
     symbols, (recent_code, seen_code) = _encode_symbols(recent, seen)
-    values = np.full((len(kept), len(symbols), len(WINDOW_COLUMNS)), np.nan, dtype=np.float32)
+    length = window or len(sessions)
+    values = np.full((length, len(symbols), len(WINDOW_COLUMNS)), np.nan, dtype=np.float32)
     position = _session_positions(recent, sessions)
     for axis, name in enumerate(WINDOW_COLUMNS):
-        values[position - len(older), recent_code, axis] = _as_float(recent, name)
+        values[position - len(sessions) + length, recent_code, axis] = _as_float(recent, name)
     last_seen = np.full(len(symbols), -1, dtype=np.int64)
     np.maximum.at(last_seen, seen_code, _session_positions(seen, sessions))
     np.maximum.at(last_seen, recent_code, position)

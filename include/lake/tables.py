@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -53,7 +54,8 @@ def open_table(lake: Path, table: Table, *, version: int | None = None) -> Delta
     """
     path = table.path(lake)
     if not DeltaTable.is_deltatable(path):
-        raise NotFoundError(f"table {table.name} must have been written before it is read", place=path)
+        rule = f"table {table.name} must have been written before it is read (closecast ingest FILE begins a lake)"
+        raise NotFoundError(rule, place=path)
     try:
         return DeltaTable(path, version=version)
     except Exception as error:  # deltalake has one exception for several causes; all mean that the version is not there
@@ -118,10 +120,23 @@ def read_partitions(
     if not files:
         return pa.schema([_dictionary(fields.field(name)) for name in names]).empty_table()
     form = ds.ParquetFileFormat(read_options={"dictionary_columns": ["symbol"]})
-    hive = ds.partitioning(pa.schema([(key, pa.date32())]), flavor="hive")
-    root = table.table_uri.removeprefix("file://").rstrip("/")
-    dataset = ds.dataset(files, format=form, partitioning=hive, partition_base_dir=root)
-    return dataset.to_table(columns=names)
+    return _open_files(table, files, form, fields.field(key)).to_table(columns=names)
+
+
+def _open_files(table: DeltaTable, files: Sequence[str], form: ds.FileFormat, partition: pa.Field | None) -> ds.Dataset:
+    """Open some of a table's files by Arrow's own file system.
+
+    Never by `to_pyarrow_table`: that reads through a file system written in Python, and an Arrow thread that frees its
+    last buffer after the interpreter has ended aborts the process (seen in every second short command).
+    """
+    hive = ds.partitioning(pa.schema([partition]), flavor="hive") if partition else None
+    root = _as_path(table.table_uri).rstrip("/")
+    return ds.dataset([_as_path(file) for file in files], format=form, partitioning=hive, partition_base_dir=root)
+
+
+def _as_path(uri: str) -> str:
+    """Turn what deltalake calls a file into a path: a blank in a folder's name comes as %20."""
+    return unquote(uri.removeprefix("file://"))
 
 
 def _dictionary(field: pa.Field) -> pa.Field:
@@ -131,6 +146,10 @@ def _dictionary(field: pa.Field) -> pa.Field:
 
 def read_all(lake: Path, table: Table, *, columns: Sequence[str] | None = None) -> pa.Table:
     """Read a whole small table; no rows where it has not been written yet."""
-    if table_version(lake, table) is None:
-        return table.schema.empty_table().select(list(columns or table.schema.names))
-    return open_table(lake, table).to_pyarrow_table(columns=list(columns) if columns else None)
+    names = list(columns or table.schema.names)
+    files = [] if table_version(lake, table) is None else open_table(lake, table).file_uris()
+    if not files:
+        return table.schema.empty_table().select(names)
+    partition = table.schema.field(table.partition) if table.partition else None
+    found = _open_files(open_table(lake, table), files, ds.ParquetFileFormat(), partition).to_table(columns=names)
+    return found.cast(pa.schema([table.schema.field(name) for name in names]))

@@ -57,7 +57,10 @@ def _prices(bars: pa.Table) -> list[npt.NDArray[np.float64]]:
 
 
 def _not_positive(bars: pa.Table, _: str) -> Mask:
-    broken = [~(np.isfinite(price) & (price > 0)) for price in _prices(bars)]
+    # As float32, which is what a window holds: 1e39 is infinite there, and would spoil every mean that it enters.
+    with np.errstate(over="ignore"):
+        prices = [price.astype(np.float32) for price in _prices(bars)]
+    broken = [~(np.isfinite(price) & (price > 0)) for price in prices]
     return np.asarray(np.logical_or.reduce(broken), dtype=bool)
 
 
@@ -84,7 +87,7 @@ def _off_calendar(bars: pa.Table, calendar: str) -> Mask:
 
 ROW_EXPECTATIONS = (
     RowExpectation("session_on_calendar", "the session must be one of the exchange's calendar", _off_calendar),
-    RowExpectation("prices_positive", "open, high, low and close must be greater than zero", _not_positive),
+    RowExpectation("prices_positive", "prices must be greater than zero and finite as float32", _not_positive),
     RowExpectation("low_is_lowest", "low must not exceed open, high or close beyond rounding", _low_above),
     RowExpectation("high_is_highest", "high must not be below open or close beyond rounding", _high_below),
     RowExpectation("volume_not_negative", "volume must be zero, more, or missing", _negative("volume")),

@@ -93,9 +93,13 @@ def hash_file(path: Path) -> str:
 
 def _find_production(settings: Settings) -> dict[str, Any]:
     query = {"name": settings.model_name, "stages": [PRODUCTION]}
-    rows = _ask(settings, "registered-models/get-latest-versions", query).get("model_versions", [])
+    try:
+        rows = _ask(settings, "registered-models/get-latest-versions", query).get("model_versions", [])
+    except NotFoundError:
+        rows = []
     if not rows:
-        raise NotFoundError(f"a version of {settings.model_name} must be in Production; train and promote one first")
+        rule = f"a version of {settings.model_name} must be in Production: closecast train fits and promotes one"
+        raise NotFoundError(rule, place="registry")
     return max(rows, key=lambda row: int(row["version"]))
 
 

@@ -266,12 +266,17 @@ def _previous_version(settings: Settings) -> int:
     """Return what served before the version that serves, by the promotions."""
     serving = production_version(settings)
     changes = read_all(settings.lake, PROMOTIONS).filter(pc.field("model_name") == settings.model_name).sort_by("at")
-    before = [row["from_version"] for row in changes.to_pylist() if row["to_version"] == serving]
-    if not before or before[-1] is None:
-        raise NotFoundError(
-            "a version must have served before the one in Production", value=serving, place="promotions"
-        )
-    return int(before[-1])
+    registered = {row.version for row in list_versions(settings)}
+    served: list[int] = []
+    for row in changes.to_pylist():
+        if row["action"] == "rollback" and row["to_version"] in served:
+            del served[served.index(row["to_version"]) :]  # what came after it was taken back
+        served.append(row["to_version"])
+    earlier = [version for version in served if version != serving and version in registered]
+    if not earlier:
+        rule = "a version must have served before the one in Production"
+        raise NotFoundError(rule, value=serving, place="promotions")
+    return earlier[-1]
 
 
 def download_graph(settings: Settings, version: ModelVersion, target: Path) -> None:

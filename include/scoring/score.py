@@ -20,15 +20,7 @@ import pyarrow.compute as pc
 
 from include.errors import ClosecastError, InputError
 from include.lake.bars import BarCube, open_bars, read_cube, sessions_up_to
-from include.lake.tables import (
-    ADHOC_PREDICTIONS,
-    PREDICTIONS,
-    QUARANTINE,
-    Table,
-    append_rows,
-    open_table,
-    table_version,
-)
+from include.lake.tables import ADHOC_PREDICTIONS, PREDICTIONS, QUARANTINE, Table, append_rows, read_all
 from include.market.sessions import next_session
 from include.provenance import code_version, environment_hash
 from include.registry.resolve import ModelVersion, resolve_version
@@ -151,10 +143,8 @@ class _Stopwatch:
 
 def _quarantined(settings: Settings, as_of: date) -> set[str]:
     """Return the symbols whose row of a session was refused."""
-    if table_version(settings.lake, QUARANTINE) is None:
-        return set()
-    refused = open_table(settings.lake, QUARANTINE).to_pyarrow_dataset()
-    return set(refused.to_table(columns=["symbol"], filter=pc.field("session") == as_of)["symbol"].to_pylist())
+    refused = read_all(settings.lake, QUARANTINE, columns=["symbol", "session"])
+    return set(refused.filter(pc.field("session") == as_of)["symbol"].to_pylist())
 
 
 def forecast_log_returns(

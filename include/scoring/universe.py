@@ -48,7 +48,7 @@ def judge_universe(cube: BarCube, *, newest: int, quarantined: set[str]) -> Univ
         Symbols whose row of that session was refused.
     """
     age = newest - cube.last_seen
-    lookback = len(cube.sessions)
+    lookback = len(cube.values)
     observed = np.isfinite(cube.values[:, :, 0]).sum(axis=0)
     refused = np.array([symbol in quarantined for symbol in cube.symbols], dtype=bool) if quarantined else age < 0
     rules = [

@@ -2,8 +2,8 @@
 
 A fresh process spends up to five seconds of CPU on importing Great Expectations, pandas and their kin before its first
 line of work; a fork of this one spends a hundredth of a second. Third-party libraries alone are imported here, and
-nothing is run before the fork, so no thread exists that a fork could lose, and new code of ours is picked up by the
-next child. `include.system.child` falls back to a fresh process where no server listens.
+nothing of them is run before the fork, so that no thread of theirs is at work that a fork could lose, and new code of
+ours is picked up by the next child. `include.system.child` falls back to a fresh process where no server listens.
 
 The caller sends one JSON object and its standard output and error; it is told the exit code, also of a child that was
 killed. A caller that goes away takes its child with it.
@@ -48,7 +48,7 @@ PRELOADED = (
     "filelock",
 )
 
-_MOST_REQUEST_BYTES = 1_000_000
+_MOST_REQUEST_BYTES = 16_000_000
 
 
 def socket_path(run_dir: Path) -> Path:
@@ -151,18 +151,27 @@ class ChildServer:
 
     def _end_abandoned(self, call: _Call) -> None:
         """Kill the child of a caller that has gone: it must not write on after its task has failed."""
+        if self._calls.pop(call.pid, None) is None:
+            return  # its child ended in the same round, and was reaped
         self._selector.unregister(call.connection)
         call.connection.close()
-        if self._calls.pop(call.pid, None):
-            os.kill(call.pid, signal.SIGKILL)
+        os.kill(call.pid, signal.SIGKILL)
 
 
 def _receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
     """Read a request, which ends at its first line break, and the two descriptors that come with it."""
     data, descriptors, _, _ = socket.recv_fds(connection, 65_536, 2)
-    while data and not data.endswith(b"\n") and len(data) < _MOST_REQUEST_BYTES:
-        data += connection.recv(65_536)
-    return (json.loads(data) if data else {}), list(descriptors)
+    try:
+        while data and not data.endswith(b"\n") and len(data) < _MOST_REQUEST_BYTES:
+            more = connection.recv(65_536)
+            if not more:
+                break  # the caller is gone; what came is no whole object, and is refused below
+            data += more
+        return (json.loads(data) if data else {}), list(descriptors)
+    except (OSError, ValueError):
+        for descriptor in descriptors:
+            os.close(descriptor)
+        raise
 
 
 def call_server(path: str, call: list[str], environment: dict[str, str]) -> int | None:

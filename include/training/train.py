@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -267,9 +268,10 @@ def promote_best(settings: Settings, candidates: Sequence[Candidate], *, who: st
     InputError
         There is no candidate.
     """
-    if not candidates:
-        raise InputError("at least one candidate must have been fitted", value=0)
-    best = min(candidates, key=lambda candidate: candidate.relative_error)
+    finite = [candidate for candidate in candidates if isfinite(candidate.relative_error)]
+    if not finite:
+        raise InputError("at least one candidate must have been fitted, with a finite error", value=len(candidates))
+    best = min(finite, key=lambda candidate: candidate.relative_error)
     why = f"lowest error on held-out sessions: {best.relative_error:.4f} of last close's"
     promote_version(settings, best.version, who=who, why=why)
     return best

@@ -59,9 +59,12 @@ def test_a_new_home_begins_at_the_newest_closed_session(settings: Settings) -> N
     assert recall_home(settings).first_session == begun.first_session
 
 
-def test_a_home_that_was_begun_is_not_begun_anew(home: Path) -> None:
+def test_a_home_that_a_demo_began_is_taken_over_with_its_schedule(home: Path) -> None:
+    began = begin_home(Settings(home=home, _env_file=None))
+    assert (began.first_session, began.last_session) == (date(2018, 6, 1), date(2018, 6, 8))
+    assert made_by(began) == "up"
     before = (home / MEMORY).read_text()
-    assert begin_home(Settings(home=home, _env_file=None)).first_session == date(2018, 6, 1)
+    assert begin_home(Settings(home=home, _env_file=None)) == began
     assert (home / MEMORY).read_text() == before
     assert [path.name for path in home.iterdir()] == [MEMORY]
 

@@ -208,7 +208,7 @@ def test_an_ingest_that_died_is_done_again_to_the_same_end(
     ingest_upload(settings, write(settings.inbox / "2018-06-01.csv", bar("OLD", 1.1), bar("A", 1.2)))
     path = write(settings.inbox / "2018-06-01.csv", bar("A"), bar("B"), bar("B"), bar("BAD", -1.0))
 
-    def die(*_: object) -> None:
+    def die(*_: object, **__: object) -> None:
         raise OSError("the disk is full")
 
     with monkeypatch.context() as patch:

@@ -74,3 +74,16 @@ def test_a_server_that_does_not_answer_is_named(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path, mlflow_tracking_uri="http://127.0.0.1:9", _env_file=None)
     with pytest.raises(UnavailableError, match="the MLflow server must answer"):
         resolve_version(settings)
+
+
+def test_rolling_back_twice_goes_back_twice_and_promoting_again_changes_nothing(settings: Settings) -> None:
+    for version in (1, 2, 2):
+        promote_version(settings, version, who="ada", why="again")
+    assert rollback_version(settings, to=None, who="ada", why="worse") == (2, 1)
+    promote_version(settings, 2, who="ada", why="restore")
+    with pytest.raises(NotFoundError, match="this version"):
+        promote_version(settings, 77, who="ada", why="never was")
+    assert rollback_version(settings, to=None, who="ada", why="worse") == (2, 1)
+    with pytest.raises(NotFoundError, match="must have served before"):
+        rollback_version(settings, to=None, who="ada", why="nothing before")
+    promote_version(settings, 2, who="ada", why="restore")

@@ -13,7 +13,7 @@ from include.errors import InputError, NotFoundError
 from include.ingest.ingest import ingest_upload
 from include.lake.bars import open_bars
 from include.lake.predictions import read_newest_run, read_run, scored_sessions
-from include.lake.tables import ADHOC_PREDICTIONS, BARS, append_rows
+from include.lake.tables import ADHOC_PREDICTIONS, BARS, append_rows, list_partitions
 from include.market.exchange import simulate_exchange, write_exchange
 from include.schema import PREDICTIONS, TARGETS, Status
 from include.scoring.publish import publish_session, widen_run
@@ -161,3 +161,19 @@ def test_a_run_that_lacks_a_row_is_not_published(trained_home: TrainedHome) -> N
 def test_statuses_are_the_words_of_the_schema(trained_home: TrainedHome) -> None:
     report = score_session(trained_home.settings, LAST)
     assert set(report.statuses) <= {status.value for status in Status}
+
+
+def test_a_session_with_fewer_before_it_than_the_lookback_is_too_short(trained_home: TrainedHome) -> None:
+    first = list_partitions(open_bars(trained_home.settings.lake))[0]
+    report = predict_symbols(trained_home.settings, first)
+    assert set(report.statuses) == {"too_short"}
+
+
+@pytest.mark.parametrize("folder", ["with space", "hash#", "ünï"])
+def test_a_lake_may_lie_in_a_folder_of_any_name(tmp_path: Path, trained_home: TrainedHome, folder: str) -> None:
+    uri = trained_home.settings.tracking_uri
+    settings = Settings(home=tmp_path / folder, mlflow_tracking_uri=uri, _env_file=None)
+    append_rows(
+        settings.lake, BARS, make_bars([LAST - timedelta(days=back) for back in range(9, -1, -1)], {"a": 1.0}, seed=1)
+    )
+    assert score_session(settings, LAST).statuses == {"scored": 1}
