@@ -147,9 +147,10 @@ def _dictionary(field: pa.Field) -> pa.Field:
 def read_all(lake: Path, table: Table, *, columns: Sequence[str] | None = None) -> pa.Table:
     """Read a whole small table; no rows where it has not been written yet."""
     names = list(columns or table.schema.names)
-    files = [] if table_version(lake, table) is None else open_table(lake, table).file_uris()
-    if not files:
+    opened = DeltaTable(table.path(lake)) if DeltaTable.is_deltatable(table.path(lake)) else None
+    files = opened.file_uris() if opened else []
+    if opened is None or not files:
         return table.schema.empty_table().select(names)
     partition = table.schema.field(table.partition) if table.partition else None
-    found = _open_files(open_table(lake, table), files, ds.ParquetFileFormat(), partition).to_table(columns=names)
+    found = _open_files(opened, files, ds.ParquetFileFormat(), partition).to_table(columns=names)
     return found.cast(pa.schema([table.schema.field(name) for name in names]))
