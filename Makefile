@@ -45,6 +45,7 @@ format: .venv/dev ## Put the code into its format
 lock: .venv/dev ## Compile requirements.txt and requirements-dev.txt from pyproject.toml, with the newest versions allowed
 	@$(BIN)/uv pip compile pyproject.toml --upgrade --python-version 3.11 --generate-hashes --no-header --quiet --output-file requirements.txt
 	@$(BIN)/uv pip compile pyproject.toml --extra dev --constraint requirements.txt --upgrade --python-version 3.11 --generate-hashes --no-header --quiet --output-file requirements-dev.txt
+	@$(BIN)/uv pip compile tests/s3/requirements.in --upgrade --python-version 3.11 --generate-hashes --no-header --quiet --output-file tests/s3/requirements.txt
 
 clean: ## Remove the virtual environment and caches; state in .closecast stays
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
@@ -62,6 +63,12 @@ clean: ## Remove the virtual environment and caches; state in .closecast stays
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --config-settings editable_mode=compat --editable .
 	@touch $@
 
-.venv/dev: requirements-dev.txt .venv/runtime
+.venv/dev: requirements-dev.txt .venv/runtime .venv/s3/bin/moto_server
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode --requirement requirements-dev.txt
+	@touch $@
+
+# The S3 server of the tests has an environment of its own: it and Great Expectations want different python-dateutil.
+.venv/s3/bin/moto_server: tests/s3/requirements.txt .venv/bin/uv
+	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv/s3
+	@$(BIN)/uv pip install --quiet --python .venv/s3/bin/python --require-hashes --requirement tests/s3/requirements.txt
 	@touch $@
