@@ -10,6 +10,7 @@ from datetime import date
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 from include.errors import ClosecastError, InputError
