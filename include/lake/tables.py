@@ -143,6 +143,14 @@ def write_file(lake: Path, table: Table, value: date, rows: pa.Table) -> AddActi
     )
 
 
+def read_file(lake: Path, table: Table, file: AddAction) -> pa.Table:
+    """Read one data file that may not be part of its table yet."""
+    rows = pq.read_table(Path(table.path(lake)) / file.path, partitioning=None)
+    value = date.fromisoformat(str(file.partition_values[str(table.partition)]))
+    rows = rows.append_column(table.partition, pa.repeat(pa.scalar(value, pa.date32()), rows.num_rows))
+    return rows.select(table.schema.names).cast(table.schema)
+
+
 def commit_files(
     lake: Path,
     table: Table,
