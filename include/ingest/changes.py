@@ -23,7 +23,7 @@ from deltalake.transaction import AddAction
 
 from include.ingest.judge import Verdict, shape_refused
 from include.ingest.levels import LEVEL, REASON, PriceLevels
-from include.ingest.merge import Merge, merge_sessions
+from include.ingest.merge import merge_sessions
 from include.lake.catalog import LakeState, find_committed
 from include.lake.tables import (
     BARS,

@@ -144,7 +144,8 @@ class PriceLevels:
         self._close = np.concatenate([self._close, np.full(len(new), np.nan)])
         self._day = np.concatenate([self._day, np.full(len(new), _NEVER)])
         position = pc.index_in(names, self._symbols).to_numpy().astype(np.int64)
-        return position[np.concatenate([chunk.indices.to_numpy() for chunk in encoded.chunks])]
+        codes: Rows = position[np.concatenate([chunk.indices.to_numpy() for chunk in encoded.chunks])]
+        return codes
 
     def _remember(self, closes: pa.Table) -> None:
         days = closes["session"].cast(pa.int32()).to_numpy().astype(np.int64)
