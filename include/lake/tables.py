@@ -38,7 +38,7 @@ class Table:
 BARS = Table("bars", schema.BARS, partition="session")
 QUARANTINE = Table("quarantine", schema.QUARANTINE, partition="upload_sha256")
 UPLOADS = Table("uploads", schema.UPLOADS)
-VALIDATIONS = Table("validations", schema.VALIDATIONS)
+VALIDATIONS = Table("validations", schema.VALIDATIONS, partition="session")
 PREDICTIONS = Table("predictions", schema.PREDICTIONS, partition="as_of")
 ADHOC_PREDICTIONS = Table("adhoc_predictions", schema.PREDICTIONS, partition="as_of")
 PROMOTIONS = Table("promotions", schema.PROMOTIONS)
