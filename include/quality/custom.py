@@ -61,7 +61,9 @@ class _HistoryMetric(TableMetricProvider):  # type: ignore[misc]
     """A finding about the session and what came before it; subclasses say which."""
 
     @staticmethod
-    def read(engine: Any, domain: dict[str, Any]) -> SessionHistory:
+    def read(given: dict[str, Any]) -> SessionHistory:
+        """Return what lies beside the batch that the library asks about."""
+        engine, domain = given["execution_engine"], given["metric_domain_kwargs"]
         frame, _, _ = engine.get_compute_domain(domain_kwargs=domain, domain_type=MetricDomainTypes.TABLE)
         history: SessionHistory = frame.attrs["history"]
         return history
@@ -73,8 +75,8 @@ class MissingSymbols(_HistoryMetric):
     metric_name = "session.missing_symbols"
 
     @metric_value(engine=PandasExecutionEngine)  # type: ignore[untyped-decorator]
-    def _pandas(cls, engine: Any, domain: Any, values: Any, metrics: Any, runtime: Any) -> Finding:  # noqa: N805
-        return found.find_missing(cls.read(engine, domain))  # type: ignore[attr-defined]
+    def _pandas(cls, **given: Any) -> Finding:  # noqa: N805
+        return found.find_missing(cls.read(given))  # type: ignore[attr-defined]
 
 
 class CopiedSymbols(_HistoryMetric):
@@ -83,8 +85,8 @@ class CopiedSymbols(_HistoryMetric):
     metric_name = "session.copied_symbols"
 
     @metric_value(engine=PandasExecutionEngine)  # type: ignore[untyped-decorator]
-    def _pandas(cls, engine: Any, domain: Any, values: Any, metrics: Any, runtime: Any) -> Finding:  # noqa: N805
-        return found.find_copied(cls.read(engine, domain))  # type: ignore[attr-defined]
+    def _pandas(cls, **given: Any) -> Finding:  # noqa: N805
+        return found.find_copied(cls.read(given))  # type: ignore[attr-defined]
 
 
 class AbsentSessions(_HistoryMetric):
@@ -93,8 +95,8 @@ class AbsentSessions(_HistoryMetric):
     metric_name = "session.absent_before"
 
     @metric_value(engine=PandasExecutionEngine)  # type: ignore[untyped-decorator]
-    def _pandas(cls, engine: Any, domain: Any, values: Any, metrics: Any, runtime: Any) -> Finding:  # noqa: N805
-        return found.find_absent_sessions(cls.read(engine, domain))  # type: ignore[attr-defined]
+    def _pandas(cls, **given: Any) -> Finding:  # noqa: N805
+        return found.find_absent_sessions(cls.read(given))  # type: ignore[attr-defined]
 
 
 class StaleSymbols(_HistoryMetric):
@@ -104,8 +106,8 @@ class StaleSymbols(_HistoryMetric):
     value_keys = ("closes",)
 
     @metric_value(engine=PandasExecutionEngine)  # type: ignore[untyped-decorator]
-    def _pandas(cls, engine: Any, domain: Any, values: Any, metrics: Any, runtime: Any) -> Finding:  # noqa: N805
-        return found.find_stale(cls.read(engine, domain), **values)  # type: ignore[attr-defined]
+    def _pandas(cls, **given: Any) -> Finding:  # noqa: N805
+        return found.find_stale(cls.read(given), **given["metric_value_kwargs"])  # type: ignore[attr-defined]
 
 
 class WideMoves(_HistoryMetric):
@@ -115,8 +117,8 @@ class WideMoves(_HistoryMetric):
     value_keys = ("sessions", "deviations", "floor", "fewest")
 
     @metric_value(engine=PandasExecutionEngine)  # type: ignore[untyped-decorator]
-    def _pandas(cls, engine: Any, domain: Any, values: Any, metrics: Any, runtime: Any) -> Finding:  # noqa: N805
-        return found.find_wide_moves(cls.read(engine, domain), **values)  # type: ignore[attr-defined]
+    def _pandas(cls, **given: Any) -> Finding:  # noqa: N805
+        return found.find_wide_moves(cls.read(given), **given["metric_value_kwargs"])  # type: ignore[attr-defined]
 
 
 class IsClosed(_HistoryMetric):
@@ -125,9 +127,11 @@ class IsClosed(_HistoryMetric):
     metric_name = "session.is_open"
 
     @metric_value(engine=PandasExecutionEngine)  # type: ignore[untyped-decorator]
-    def _pandas(cls, engine: Any, domain: Any, values: Any, metrics: Any, runtime: Any) -> Finding:  # noqa: N805
-        history = cls.read(engine, domain)  # type: ignore[attr-defined]
-        return Finding([] if history.closed else [str(history.session)], 1, "closed" if history.closed else "not closed")
+    def _pandas(cls, **given: Any) -> Finding:  # noqa: N805
+        history = cls.read(given)  # type: ignore[attr-defined]
+        return Finding(
+            [] if history.closed else [str(history.session)], 1, "closed" if history.closed else "not closed"
+        )
 
 
 class FewFound(BatchExpectation, ABC):  # type: ignore[misc]
@@ -143,7 +147,9 @@ class FewFound(BatchExpectation, ABC):  # type: ignore[misc]
         """Tell the library which classes are expectations: those with a metric."""
         return not cls.metric_dependencies or bool(super().is_abstract())
 
-    def _validate(self, metrics: dict[str, Any], runtime_configuration: Any = None, execution_engine: Any = None) -> Any:
+    def _validate(
+        self, metrics: dict[str, Any], runtime_configuration: Any = None, execution_engine: Any = None
+    ) -> Any:
         finding: Finding = metrics[self.metric_dependencies[0]]
         result = {
             "observed_value": finding.observed,

@@ -43,9 +43,7 @@ class NotJudged:
 Built = list[Any] | NotJudged
 
 
-def run_suite(
-    name: str, entries: Sequence[kinds.GateEntry], frame: pd.DataFrame, beside: Any
-) -> SuiteRun:
+def run_suite(name: str, entries: Sequence[kinds.GateEntry], frame: pd.DataFrame, beside: Any) -> SuiteRun:
     """Run a suite over a frame.
 
     Parameters

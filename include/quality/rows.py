@@ -131,14 +131,21 @@ def _(entry: kinds.SessionHasClosed, context: RowContext) -> Rule:
 def _(entry: kinds.Text, context: RowContext) -> Rule:
     def breaks(batch: pa.RecordBatch) -> Mask:
         texts = batch[entry.column]
-        broken = np.zeros(len(texts), dtype=bool)
-        if entry.longest is not None and (pc.max(pc.binary_length(texts)).as_py() or 0) > entry.longest:
-            broken |= _as_mask(pc.greater(pc.utf8_length(texts), entry.longest))
-        if not entry.control_characters and _may_have_control_characters(texts):
-            broken |= _as_mask(pc.match_substring_regex(texts, r"\p{Cc}"))
-        return broken
+        if pa.types.is_dictionary(texts.type):  # each text is looked at once, however often it comes
+            known = np.append(_breaks_text(texts.dictionary, entry), False)
+            return known[pc.fill_null(texts.indices, len(texts.dictionary)).to_numpy(zero_copy_only=False)]
+        return _breaks_text(texts, entry)
 
     return breaks
+
+
+def _breaks_text(texts: pa.StringArray, entry: kinds.Text) -> Mask:
+    broken = np.zeros(len(texts), dtype=bool)
+    if entry.longest is not None and (pc.max(pc.binary_length(texts)).as_py() or 0) > entry.longest:
+        broken |= _as_mask(pc.greater(pc.utf8_length(texts), entry.longest))
+    if not entry.control_characters and _may_have_control_characters(texts):
+        broken |= _as_mask(pc.match_substring_regex(texts, r"\p{Cc}"))
+    return broken
 
 
 def _may_have_control_characters(texts: pa.StringArray) -> bool:
