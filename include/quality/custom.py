@@ -40,7 +40,7 @@ class PricesInOrder(MulticolumnMapMetricProvider):  # type: ignore[misc]  # the 
 
     @multicolumn_condition_partial(engine=PandasExecutionEngine)  # type: ignore[untyped-decorator]
     def _pandas(cls, column_list: Any, **kwargs: Any) -> Any:  # noqa: N805  # the decorator makes it a class method
-        limits = OrderLimits(**{key: kwargs[key] for key in cls.condition_value_keys})  # type: ignore[attr-defined]
+        limits = OrderLimits(**{key: kwargs[key] for key in cls.condition_value_keys})
         broken = find_disorder({name: column_list[name].to_numpy() for name in PRICES}, limits)
         return pd.Series(~broken, index=column_list.index)
 
@@ -76,7 +76,7 @@ class MissingSymbols(_HistoryMetric):
 
     @metric_value(engine=PandasExecutionEngine)  # type: ignore[untyped-decorator]
     def _pandas(cls, **given: Any) -> Finding:  # noqa: N805
-        return found.find_missing(cls.read(given))  # type: ignore[attr-defined]
+        return found.find_missing(cls.read(given))
 
 
 class CopiedSymbols(_HistoryMetric):
@@ -86,7 +86,7 @@ class CopiedSymbols(_HistoryMetric):
 
     @metric_value(engine=PandasExecutionEngine)  # type: ignore[untyped-decorator]
     def _pandas(cls, **given: Any) -> Finding:  # noqa: N805
-        return found.find_copied(cls.read(given))  # type: ignore[attr-defined]
+        return found.find_copied(cls.read(given))
 
 
 class AbsentSessions(_HistoryMetric):
@@ -96,7 +96,7 @@ class AbsentSessions(_HistoryMetric):
 
     @metric_value(engine=PandasExecutionEngine)  # type: ignore[untyped-decorator]
     def _pandas(cls, **given: Any) -> Finding:  # noqa: N805
-        return found.find_absent_sessions(cls.read(given))  # type: ignore[attr-defined]
+        return found.find_absent_sessions(cls.read(given))
 
 
 class StaleSymbols(_HistoryMetric):
@@ -107,7 +107,7 @@ class StaleSymbols(_HistoryMetric):
 
     @metric_value(engine=PandasExecutionEngine)  # type: ignore[untyped-decorator]
     def _pandas(cls, **given: Any) -> Finding:  # noqa: N805
-        return found.find_stale(cls.read(given), **given["metric_value_kwargs"])  # type: ignore[attr-defined]
+        return found.find_stale(cls.read(given), **given["metric_value_kwargs"])
 
 
 class WideMoves(_HistoryMetric):
@@ -118,7 +118,7 @@ class WideMoves(_HistoryMetric):
 
     @metric_value(engine=PandasExecutionEngine)  # type: ignore[untyped-decorator]
     def _pandas(cls, **given: Any) -> Finding:  # noqa: N805
-        return found.find_wide_moves(cls.read(given), **given["metric_value_kwargs"])  # type: ignore[attr-defined]
+        return found.find_wide_moves(cls.read(given), **given["metric_value_kwargs"])
 
 
 class IsClosed(_HistoryMetric):
@@ -128,7 +128,7 @@ class IsClosed(_HistoryMetric):
 
     @metric_value(engine=PandasExecutionEngine)  # type: ignore[untyped-decorator]
     def _pandas(cls, **given: Any) -> Finding:  # noqa: N805
-        history = cls.read(given)  # type: ignore[attr-defined]
+        history = cls.read(given)
         return Finding(
             [] if history.closed else [str(history.session)], 1, "closed" if history.closed else "not closed"
         )
@@ -140,7 +140,7 @@ class FewFound(BatchExpectation, ABC):  # type: ignore[misc]
     most_share: float = 0.0
 
     metric_dependencies: ClassVar[tuple[str, ...]] = ()
-    success_keys = ("most_share",)
+    success_keys: ClassVar[tuple[str, ...]] = ("most_share",)
 
     @classmethod
     def is_abstract(cls) -> bool:

@@ -141,7 +141,8 @@ def _encode_symbols(*tables: pa.Table) -> tuple[Names, npt.NDArray[np.int64]]:
         return np.empty(0, dtype=object), np.empty(0, dtype=np.int64)
     joined = encoded.combine_chunks()
     codes = pc.fill_null(joined.indices, len(joined.dictionary)).to_numpy(zero_copy_only=False).astype(np.int64)
-    return np.append(joined.dictionary.to_numpy(zero_copy_only=False), None), codes
+    known = joined.dictionary.to_numpy(zero_copy_only=False)
+    return np.concatenate([known, np.array([None], dtype=object)]), codes  # a row without a symbol has the last place
 
 
 def _positions(table: pa.Table, sessions: list[date]) -> npt.NDArray[np.int64]:

@@ -58,7 +58,7 @@ class RangeLimits(_Strict):
 
 
 class OrderLimits(_Strict):
-    """Which price must be the lowest or the highest, and what rounding is forgiven: the larger of the two tolerances."""
+    """Which price must be the lowest or the highest, and the rounding that is forgiven: the larger tolerance."""
 
     side: Literal["low", "high"]
     absolute_tolerance: Annotated[float, Field(ge=0)] = 1e-8
