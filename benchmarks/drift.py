@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from benchmarks.report import Goal, report
 from include.console import build_table, out
-from include.ingest.ingest import judge_rows
+from include.ingest.judge import judge_rows
 from include.market.sessions import guess_calendar
 from include.market.uploads import read_upload
 from include.quality.drift import (
@@ -58,11 +58,11 @@ class History:
 
 def read_history(path: Path, calendar: str | None) -> History:
     """Read a file of many sessions, keep what ingest would accept, make it dense."""
-    upload = read_upload(path)
-    accepted, _, _ = judge_rows(upload, calendar or guess_calendar(upload.bars["session"].unique().to_pylist()))
+    bars = read_upload(path).bars
+    accepted = judge_rows(bars, calendar or guess_calendar(bars["session"].unique().to_pylist())).accepted
     days = accepted["session"].cast(pa.int32()).to_numpy()
     sessions, row = np.unique(days, return_inverse=True)
-    symbol = accepted["symbol"].combine_chunks().dictionary_encode()
+    symbol = accepted["symbol"].cast(pa.string()).combine_chunks().dictionary_encode()
     values = np.full((len(sessions), len(symbol.dictionary), len(WINDOW_COLUMNS)), np.nan, dtype=np.float32)
     for axis, name in enumerate(WINDOW_COLUMNS):
         values[row, symbol.indices.to_numpy(), axis] = accepted[name].to_numpy()
