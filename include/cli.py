@@ -154,7 +154,8 @@ def train(
 @app.command()
 def score(session: Session = None, as_json: AsJson = False) -> None:
     """Validate a session, score it by the model in Production, publish its forecasts."""
-    from include.quality.session import require_valid, validate_session
+    from include.quality.results import require_valid
+    from include.quality.session import validate_session
     from include.scoring.publish import publish_session
     from include.scoring.score import score_session
 

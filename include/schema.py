@@ -90,8 +90,10 @@ RESTATEMENTS = pa.schema(
 
 VALIDATIONS = pa.schema(
     [
+        pa.field("suite", pa.string(), nullable=False),
         pa.field("session", pa.date32(), nullable=False),
         pa.field("bars_version", pa.int64(), nullable=False),
+        pa.field("suite_hash", pa.string(), nullable=False),
         pa.field("expectation", pa.string(), nullable=False),
         pa.field("severity", pa.string(), nullable=False),
         pa.field("success", pa.bool_(), nullable=False),

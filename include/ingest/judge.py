@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 
 import pyarrow as pa
 
 from include.errors import ClosecastError
 from include.ingest.duplicates import split_duplicates
-from include.quality.rows import ROW_EXPECTATIONS, find_broken_rows
+from include.quality.kinds import AnyRow
+from include.quality.rows import find_broken_rows
 from include.schema import WINDOW_COLUMNS
 
 CONFLICT = "one_row_a_symbol_and_session"
@@ -35,7 +38,9 @@ class Verdict:
     duplicates: int
 
 
-def judge_rows(bars: pa.Table, calendar: str) -> Verdict:
+def judge_rows(
+    bars: pa.Table, calendar: str, suite: Sequence[AnyRow], *, newest_session: date | None = None
+) -> Verdict:
     """Part rows whose cells could all be read.
 
     Parameters
@@ -44,11 +49,13 @@ def judge_rows(bars: pa.Table, calendar: str) -> Verdict:
         row_number, symbol, session and the window columns; all rows of each session that is among them.
     calendar
         The exchange's.
+    suite, newest_session
+        See `include.quality.rows.find_broken_rows`.
     """
-    broken = find_broken_rows(bars, calendar)
+    broken = find_broken_rows(bars, suite, calendar, newest_session=newest_session)
     refused = [
         shape_refused(bars.filter(pa.array(broken == position)), expectation.name, expectation.sentence)
-        for position, expectation in enumerate(ROW_EXPECTATIONS)
+        for position, expectation in enumerate(suite)
         if (broken == position).any()
     ]
     sound = bars.filter(pa.array(broken < 0)) if refused else bars

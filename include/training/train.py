@@ -22,6 +22,7 @@ from include.errors import InputError, NotFoundError
 from include.lake.bars import MOST_MISSING, BarCube, open_bars, read_cube
 from include.lake.tables import list_partitions
 from include.provenance import code_version, environment_hash
+from include.quality.snapshot import require_valid_snapshot
 from include.registry.store import EXPERIMENT, GRAPH, connect, promote_version, register_graph
 from include.schema import TARGETS
 from include.scoring.graph import load_graph, run_graph
@@ -99,10 +100,18 @@ def take_snapshot(settings: Settings, *, last_session: date | None = None) -> Sn
 
 
 def read_snapshot(settings: Settings, snapshot: Snapshot) -> BarCube:
-    """Read all bars of a snapshot."""
+    """Read all bars of a snapshot, once they have passed its validation.
+
+    Raises
+    ------
+    BlockedError
+        The snapshot fails its validation: nothing may be trained on it.
+    """
     bars = open_bars(settings.lake, version=snapshot.bars_version)
     sessions = [day for day in list_partitions(bars) if snapshot.first_session <= day <= snapshot.last_session]
-    return read_cube(bars, sessions)
+    cube = read_cube(bars, sessions)
+    require_valid_snapshot(settings, cube, snapshot.last_session)
+    return cube
 
 
 def fit_candidate(
