@@ -18,7 +18,8 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 
 from include.errors import NotFoundError
-from include.lake.tables import BARS, list_partitions, open_table, read_partitions
+from include.lake.catalog import open_committed
+from include.lake.tables import BARS, list_partitions, read_partitions
 from include.schema import WINDOW_COLUMNS
 
 MOST_MISSING = 2
@@ -54,8 +55,8 @@ class BarCube:
 
 
 def open_bars(lake: Path, *, version: int | None = None) -> DeltaTable:
-    """Open bars at a version, the newest by default."""
-    return open_table(lake, BARS, version=version)
+    """Open bars at a version, by default the newest that the catalog names."""
+    return open_committed(lake, BARS, version=version)
 
 
 def newest_session(lake: Path) -> date:

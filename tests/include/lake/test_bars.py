@@ -11,8 +11,8 @@ import pytest
 
 from include.errors import NotFoundError
 from include.lake.bars import newest_session, open_bars, read_cube, sessions_up_to
-from include.lake.tables import BARS, append_rows, replace_partitions
 from include.schema import WINDOW_COLUMNS
+from tests.include.lake.commits import put_bars
 from tests.include.lake.rows import bar_row, bar_rows
 
 DAYS = [date(2018, 5, 28) + timedelta(days=number) for number in range(9)]
@@ -39,7 +39,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory, frame: pd.DataFrame) -> Path:
     folder = tmp_path_factory.mktemp("lake")
     for _, rows in frame.groupby("session", sort=False):
         records = rows.astype(object).where(rows.notna(), None).to_dict("records")
-        append_rows(folder, BARS, bar_rows(records))
+        put_bars(folder, bar_rows(records))
     return folder
 
 
@@ -83,8 +83,8 @@ def test_a_session_without_rows_is_all_missing(lake: Path) -> None:
 
 
 def test_a_correction_is_not_seen_at_the_earlier_version(tmp_path: Path) -> None:
-    append_rows(tmp_path, BARS, bar_rows([bar_row("A", DAYS[0])]))
-    replace_partitions(tmp_path, BARS, bar_rows([bar_row("A", DAYS[0], close=1.75)]), DAYS[:1])
+    put_bars(tmp_path, bar_rows([bar_row("A", DAYS[0])]))
+    put_bars(tmp_path, bar_rows([bar_row("A", DAYS[0], close=1.75)]), replacing=True)
     found = [read_cube(open_bars(tmp_path, version=version), DAYS[:1]).last_close.tolist() for version in (0, 1)]
     assert found == [[1.5], [1.75]]
 
