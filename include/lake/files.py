@@ -17,24 +17,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
+from include.lake.tables import list_files
+
 READERS = 2
 """Threads that decode files; Arrow lets go of the interpreter while it does."""
-
-
-def list_files(table: DeltaTable) -> pa.Table:
-    """List the data files of an open table.
-
-    Returns
-    -------
-    pyarrow.Table
-        path (below the table's folder, or absolute), size_bytes, modification_time (ms), num_records, min.COLUMN,
-        max.COLUMN and null_count.COLUMN where the writer gave statistics, and partition.KEY; in no order.
-    """
-    found = pa.table(table.get_add_actions(flatten=True))
-    fields = [
-        field.with_type(pa.string()) if pa.types.is_string_view(field.type) else field for field in found.schema
-    ]
-    return found.cast(pa.schema(fields))
 
 
 def partition_values(files: pa.Table) -> pa.ChunkedArray:

@@ -52,7 +52,9 @@ def read_symbol_changes(path: Path) -> SymbolChanges:
         data = path.read_bytes()
         text = data.decode("utf-8-sig")
     except OSError as error:
-        raise InputError("the file of symbol changes must be readable", value=error.strerror, place=str(path)) from error
+        raise InputError(
+            "the file of symbol changes must be readable", value=error.strerror, place=str(path)
+        ) from error
     except UnicodeDecodeError as error:
         raise InputError("symbol changes must be UTF-8", value=error.reason, place=str(path)) from error
     numbered = sorted(_read_lines(text, path), key=lambda pair: pair[1].session)
@@ -106,12 +108,13 @@ def _read_change(cells: dict[str, str], place: str) -> SymbolChange:
 
 
 def _read_session(cell: str, place: str) -> date:
+    rule = "session must be a date as YYYY-MM-DD"
+    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", cell, re.ASCII):
+        raise InputError(rule, value=cell, place=place)
     try:
-        if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", cell, re.ASCII):
-            raise ValueError(cell)
         return date.fromisoformat(cell)
     except ValueError as error:
-        raise InputError("session must be a date as YYYY-MM-DD", value=cell, place=place) from error
+        raise InputError(rule, value=cell, place=place) from error
 
 
 def _read_factor(cell: str, place: str) -> float:
