@@ -21,7 +21,7 @@ from deltalake import DeltaTable
 from include.errors import NotFoundError
 from include.lake.asof import read_rows
 from include.lake.catalog import open_committed
-from include.lake.files import list_sessions
+from include.lake.files import session_values
 from include.lake.identity import NO_CHANGES, SymbolChanges
 from include.lake.tables import BARS
 from include.schema import WINDOW_COLUMNS
@@ -101,7 +101,8 @@ def newest_session(lake: Path) -> date:
     NotFoundError
         There are no bars yet.
     """
-    return list_sessions(open_bars(lake))[-1]
+    newest: date = session_values(open_bars(lake))[-1].as_py()
+    return newest
 
 
 def sessions_up_to(bars: DeltaTable, as_of: date, *, count: int | None = None) -> list[date]:
@@ -112,11 +113,13 @@ def sessions_up_to(bars: DeltaTable, as_of: date, *, count: int | None = None) -
     NotFoundError
         `as_of` itself has no bars.
     """
-    sessions = [session for session in list_sessions(bars) if session <= as_of]
+    present = session_values(bars)
+    present = present.filter(pc.less_equal(present, pa.scalar(as_of, pa.date32())))
+    sessions: list[date] = present[-count if count else 0 :].to_pylist()
     if not sessions or sessions[-1] != as_of:
         newest = f"the newest before it is {sessions[-1]}" if sessions else "none before it"
         raise NotFoundError(f"session {as_of} must have bars", value=newest, place="bars")
-    return sessions[-count:] if count else sessions
+    return sessions
 
 
 def read_cube(
@@ -218,10 +221,13 @@ def _encode_symbols(*tables: pa.Table) -> tuple[npt.NDArray[np.object_], list[np
     """Give each row the position of its symbol among the sorted symbols of all tables."""
     chunks = [chunk for table in tables for chunk in table["symbol"].chunks]
     encoded = pa.chunked_array(chunks, tables[0]["symbol"].type).unify_dictionaries().combine_chunks()
+    indices = encoded.indices.to_numpy()
     order = pc.sort_indices(encoded.dictionary).to_numpy()
-    rank = np.empty(len(order), dtype=np.int64)
+    # A dictionary may hold names of rows that were filtered out.
+    order = order[np.bincount(indices, minlength=len(order))[order] > 0]
+    rank = np.empty(len(encoded.dictionary), dtype=np.int64)
     rank[order] = np.arange(len(order))
-    codes = rank[encoded.indices.to_numpy()]
+    codes = rank[indices]
     bounds = np.cumsum([table.num_rows for table in tables])[:-1]
     return encoded.dictionary.take(pa.array(order)).to_numpy(zero_copy_only=False), list(np.split(codes, bounds))
 

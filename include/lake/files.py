@@ -34,10 +34,14 @@ def table_folder(table: DeltaTable) -> Path:
     return Path(unquote(table.table_uri.removeprefix("file://")))
 
 
+def session_values(table: DeltaTable) -> pa.Array:
+    """Return the distinct dates by which an open table is partitioned, oldest first, as Arrow has them."""
+    return pc.unique(partition_values(list_files(table))).drop_null().sort()
+
+
 def list_sessions(table: DeltaTable) -> list[date]:
     """Return the distinct dates by which an open table is partitioned, oldest first."""
-    values = pc.unique(partition_values(list_files(table))).drop_null()
-    sessions: list[date] = values.sort().to_pylist()
+    sessions: list[date] = session_values(table).to_pylist()
     return sessions
 
 

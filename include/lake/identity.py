@@ -87,8 +87,8 @@ def apply_changes(rows: pa.Table, changes: SymbolChanges, *, as_of: date) -> pa.
     Returns
     -------
     pyarrow.Table
-        The columns of `rows`; no symbol twice in a session: where a successor has a row of its own, that one stands.
-        market_cap counts money and stays.
+        The columns of `rows`; no symbol twice in a session: a successor's own row stands before one that came by a
+        rename, that of fewer renames before one of more, then the first in `rows`. market_cap counts money and stays.
     """
     lines = changes.known_at(as_of).lines
     if not lines or not rows.num_rows:
