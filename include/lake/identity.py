@@ -97,13 +97,12 @@ def apply_changes(rows: pa.Table, changes: SymbolChanges, *, as_of: date) -> pa.
     names: list[str] = encoded.dictionary.to_pylist()
     if not {line.symbol for line in lines} & set(names):
         return rows
-    names += sorted({line.successor for line in lines} - set(names))
+    named = {name for line in lines for name in (line.symbol, line.successor)}
+    names += sorted(named - set(names))
     place = {name: position for position, name in enumerate(names)}
-    lines = tuple(line for line in lines if line.symbol in place)
     code = encoded.indices.to_numpy().astype(np.int32)
     days = rows["session"].cast(pa.int32()).to_numpy()
-    named = [place[name] for line in lines for name in (line.symbol, line.successor)]
-    touched = np.flatnonzero(np.isin(code, named))
+    touched = np.flatnonzero(np.isin(code, [place[name] for name in named]))
     moved = _move_rows(code[touched], days[touched], lines, place)
     code[touched] = moved.code
     keep = np.ones(rows.num_rows, dtype=bool)
