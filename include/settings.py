@@ -42,6 +42,13 @@ class Settings(BaseSettings):
     )
     airflow_port: int | None = Field(None, description="Port of Airflow's pages; a free one by default.")
     mlflow_port: int | None = Field(None, description="Port of MLflow's pages; a free one by default.")
+    symbol_changes: Path | None = Field(
+        None, description="CSV of renames and redenominations; symbol_changes.csv in the home by default."
+    )
+    audit_window_days: int = Field(400, ge=1, description="Every version of a table of so many days stays readable.")
+    upload_retention_days: int | None = Field(
+        None, ge=1, description="Kept uploads older than this are removed by maintain_lake; never by default."
+    )
     slack_webhook_url: SecretStr | None = Field(None, description="Slack incoming webhook for failures.")
     airflow_url: str | None = Field(None, description="Airflow's address as people reach it, for links in messages.")
 
@@ -71,6 +78,11 @@ class Settings(BaseSettings):
     def lake(self) -> Path:
         """The folder of the Delta tables."""
         return self.home / "lake"
+
+    @property
+    def symbol_changes_file(self) -> Path:
+        """The table of renames and redenominations; a home may do without."""
+        return self.symbol_changes or self.home / "symbol_changes.csv"
 
     @property
     def published(self) -> Path:
@@ -108,9 +120,12 @@ class Settings(BaseSettings):
         return self.mlflow_tracking_uri or f"sqlite:///{self.mlflow_home / 'mlflow.db'}"
 
     def fingerprint(self) -> str:
-        """Hash of the settings that can change a forecast (no paths, ports or secrets)."""
+        """Hash of what can change a forecast: settings (no paths, ports or secrets) and the table of symbol changes."""
         chosen = {"calendar", "universe_sessions", "holdout_sessions", "train_windows", "seed", "model_name"}
-        return hashlib.sha256(self.model_dump_json(include=chosen).encode()).hexdigest()[:16]
+        found = hashlib.sha256(self.model_dump_json(include=chosen).encode())
+        if self.symbol_changes_file.is_file():
+            found.update(self.symbol_changes_file.read_bytes())
+        return found.hexdigest()[:16]
 
 
 @lru_cache(maxsize=1)
