@@ -9,13 +9,9 @@ SHA-256 and read-only, after that.
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
-from errno import EXDEV
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +20,8 @@ import pyarrow.compute as pc
 
 from include.errors import ClosecastError, InputError
 from include.ingest.duplicates import split_duplicates
-from include.ingest.inbox import is_in_inbox, list_arrived
+from include.ingest.inbox import address_of, is_in_inbox, list_arrived, open_source
+from include.ingest.store import keep_upload
 from include.lake.tables import (
     BARS,
     QUARANTINE,
@@ -109,7 +106,8 @@ def ingest_upload(
         accepted, refused, duplicates = judge_rows(upload, settings.calendar)
         known = _commit(settings, upload, accepted, refused, duplicates=duplicates, started_at=started_at)
     if path.exists() and _identity(path) == identity:  # else another upload has taken the name: its own turn comes
-        _keep_file(settings, path, upload.sha256, move=is_in_inbox(settings, path))
+        source = open_source(path)
+        keep_upload(settings, source, upload.sha256, move=is_in_inbox(settings, source))
     return known
 
 
@@ -241,37 +239,6 @@ def _identity(path: Path) -> tuple[int, int, int]:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def _keep_file(settings: Settings, path: Path, sha256: str, *, move: bool) -> None:
-    """Put the upload where its hash says, read-only; a file that is there already has the same bytes."""
-    suffix = "".join(path.suffixes[-2:]) if path.suffix in (".gz", ".zst") else path.suffix
-    kept = settings.uploads / sha256[:2] / f"{sha256}{suffix}"
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    partial = kept.with_name(f".{kept.name}.{os.getpid()}")
-    with suppress(FileNotFoundError):  # another ingest of the same file has moved it
-        if not kept.exists():
-            _bring(path, partial, move=move)
-            # Read-only before it has its name: a kept file can never be written.
-            partial.chmod(0o444)
-            partial.replace(kept)
-        elif move:
-            path.unlink()
-
-
-def _bring(path: Path, target: Path, *, move: bool) -> None:
-    """Rename a file, or copy it: a link, what lies outside the inbox, and what lies on another device."""
-    if move and not path.is_symlink():
-        try:
-            path.replace(target)
-        except OSError as error:
-            if error.errno != EXDEV:
-                raise
-        else:
-            return
-    shutil.copyfile(path, target)
-    if move:
-        path.unlink()
-
-
 def ingest_session(settings: Settings, session: date, *, on_progress: Progress | None = None) -> list[IngestReport]:
     """Ingest every upload that the inbox holds for a session.
 
@@ -285,8 +252,8 @@ def ingest_session(settings: Settings, session: date, *, on_progress: Progress |
     InputError
         Neither the inbox nor the lake has the session.
     """
-    arrived = list_arrived(settings, session)
+    arrived = [Path(address_of(source)) for source in list_arrived(settings, session)]
     reports = [ingest_upload(settings, path, expected_session=session, on_progress=on_progress) for path in arrived]
     if not reports and not _present_sessions(settings.lake, [session]):
-        raise InputError(f"an upload for session {session} must be in the inbox", place=str(settings.inbox))
+        raise InputError(f"an upload for session {session} must be in the inbox", place=settings.inbox_url)
     return reports
