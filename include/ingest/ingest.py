@@ -131,12 +131,13 @@ def judge_rows(upload: Upload, calendar: str) -> tuple[pa.Table, pa.Table, int]:
     duplicates
         How many rows repeated an accepted one to the last number.
     """
-    broken = find_broken_rows(upload.bars, calendar)
-    sound = upload.bars.filter(pa.array(broken < 0))
+    bars = upload.bars.to_table()
+    broken = find_broken_rows(bars, calendar)
+    sound = bars.filter(pa.array(broken < 0))
     split = split_duplicates(sound)
-    refused = [upload.refused]
+    refused = [upload.refused.to_table()]
     for position, expectation in enumerate(ROW_EXPECTATIONS):
-        rows = upload.bars.filter(pa.array(broken == position))
+        rows = bars.filter(pa.array(broken == position))
         refused.append(_as_refused(rows, expectation.name, expectation.sentence))
     conflicting = sound.take(pa.array(split.conflicting))
     refused.append(_as_refused(conflicting, CONFLICT, "another row of the same symbol and session is more complete"))
