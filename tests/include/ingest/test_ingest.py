@@ -226,7 +226,7 @@ def test_progress_ends_at_the_files_size(settings: Settings, tmp_path: Path) -> 
         (changes, "commit_files"),
         (changes, "append_rows"),
         (ingest, "append_operation"),
-        (ingest, "_keep_file"),
+        (ingest, "keep_upload"),
     ],
 )
 def test_an_ingest_that_died_is_done_again_to_the_same_end(
@@ -243,13 +243,13 @@ def test_an_ingest_that_died_is_done_again_to_the_same_end(
         with pytest.raises(OSError, match="disk is full"):
             ingest_upload(settings, path)
     assert path.exists()
-    if part != "_keep_file":
+    if part != "keep_upload":
         assert closes(settings) == {"OLD": 1.1, "A": 1.2}
         assert committed_state(settings.lake).sequence == 1
     report = ingest_upload(settings, path)
     assert (report.rows, report.accepted, report.quarantined, report.duplicates) == (4, 2, 1, 1)
     # The row in `uploads` is the commit point: only what is left to do after it is not done again.
-    assert report.already_ingested is (part == "_keep_file")
+    assert report.already_ingested is (part == "keep_upload")
     assert closes(settings) == {"OLD": 1.1, "A": 1.5, "B": 1.5}
     assert read_all(settings.lake, QUARANTINE).num_rows == 1
     assert read_all(settings.lake, UPLOADS).num_rows == 2
