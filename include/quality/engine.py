@@ -222,6 +222,15 @@ def _(entry: kinds.MovesLikeBefore, beside: Any) -> Built:
 
 
 @build_expectations.register
+def _(entry: kinds.Drift, beside: Any) -> Built:
+    from include.quality.custom import ExpectDistributionsOfReference
+
+    if beside.reference is None:
+        return NotJudged("not judged: the model in Production has no drift reference")
+    return [ExpectDistributionsOfReference()]
+
+
+@build_expectations.register
 def _(entry: kinds.Sessions, beside: Any) -> Built:
     from great_expectations import expectations as gxe
 

@@ -20,6 +20,8 @@ from include.lake.bars import sessions_up_to
 from include.lake.tables import list_partitions, read_partitions
 from include.market.sessions import sessions_between
 from include.quality.continuity import find_moves
+from include.quality.drift import DriftReference
+from include.quality.drift import judge_session as compare_with_reference
 from include.schema import WINDOW_COLUMNS
 
 Floats = npt.NDArray[np.float64]
@@ -75,7 +77,7 @@ class SessionHistory:
     symbols: Names
     closes: Floats
     newest: Floats
-    reference: Any = None
+    reference: DriftReference | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> SessionHistory:
         """Stay the same: pandas copies what is attached to a frame with every slice of it, and nothing here changes."""
@@ -83,7 +85,15 @@ class SessionHistory:
 
 
 def read_history(
-    bars: DeltaTable, session: date, *, calendar: str, closed: bool, depth: int, full: int = 2, calendar_depth: int = 1
+    bars: DeltaTable,
+    session: date,
+    *,
+    calendar: str,
+    closed: bool,
+    depth: int,
+    full: int = 2,
+    calendar_depth: int = 1,
+    reference: DriftReference | None = None,
 ) -> SessionHistory:
     """Read a session and what lies before it.
 
@@ -101,6 +111,8 @@ def read_history(
         Newest sessions, the judged one among them, whose numbers are all read.
     calendar_depth
         Sessions before it on the calendar that are looked for.
+    reference
+        See `SessionHistory`.
 
     Raises
     ------
@@ -130,6 +142,7 @@ def read_history(
         symbols=symbols,
         closes=closes,
         newest=newest,
+        reference=reference,
     )
 
 
@@ -214,6 +227,18 @@ def find_wide_moves(history: SessionHistory, *, sessions: int, deviations: float
     shown = ", ".join(f"{history.symbols[at]} x{factor:.3g}" for at, factor in zip(widest, factors, strict=False))
     names = [str(name) for name in history.symbols[widest]]
     return Finding(names, int(np.isfinite(moves.log_return).sum()), shown or "none")
+
+
+def find_drifted(history: SessionHistory) -> Finding:
+    """Find the columns whose distribution has left the reference, with each statistic beside its limit."""
+    if history.reference is None:
+        return Finding([], 0, "no reference")
+    judged = compare_with_reference(history.reference, history.newest[-1], history.newest[:-1])
+    drifted = [each for each in judged if each.drifted]
+    shown = ", ".join(f"{each.column} {each.statistic} {each.value:.3g} > {each.limit:.3g}" for each in drifted)
+    names = list(dict.fromkeys(each.column for each in drifted))
+    since = f"reference {history.reference.first_session} to {history.reference.last_session}"
+    return Finding(names, len({each.column for each in judged}), f"{shown or 'none'} ({since})")
 
 
 def _of_symbols(names: Names, of: int, words: str) -> Finding:
