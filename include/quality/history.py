@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 
 from include.lake.bars import sessions_up_to
-from include.lake.tables import list_partitions, read_partitions
+from include.lake.tables import read_partitions
 from include.market.sessions import sessions_between
 from include.quality.continuity import find_moves
 from include.quality.drift import DriftReference
@@ -119,7 +119,8 @@ def read_history(
     NotFoundError
         The session has no bars.
     """
-    sessions = sessions_up_to(bars, session, count=depth + 1)
+    held = sessions_up_to(bars, session)
+    sessions = held[-depth - 1 :]
     recent = sessions[-full:]
     older = read_partitions(bars, "session", sessions[:-full], columns=["session", "symbol", "close"])
     newer = read_partitions(bars, "session", recent, columns=["session", "symbol", *WINDOW_COLUMNS])
@@ -137,7 +138,7 @@ def read_history(
         closed=closed,
         bars=read_partitions(bars, "session", [session]),
         before=sessions[:-1],
-        absent=_find_absent(bars, session, calendar, calendar_depth),
+        absent=_find_absent(held, calendar, calendar_depth),
         counts=counts[:-1],
         symbols=symbols,
         closes=closes,
@@ -169,14 +170,13 @@ def _as_floats(table: pa.Table, name: str) -> Floats:
     return values
 
 
-def _find_absent(bars: DeltaTable, session: date, calendar: str, depth: int) -> dict[date, bool]:
-    """Say of each of the last `depth` calendar sessions before one whether the lake lacks it.
+def _find_absent(held: list[date], calendar: str, depth: int) -> dict[date, bool]:
+    """Say of each of the last `depth` calendar sessions before the newest held one whether the lake lacks it.
 
     A lake begins somewhere: sessions before its first one are not missed.
     """
-    held = set(list_partitions(bars))
-    on_calendar = [day for day in sessions_between(calendar, min(held), session) if day < session]
-    return {day: day not in held for day in reversed(on_calendar[-depth:])}
+    on_calendar = [day for day in sessions_between(calendar, held[0], held[-1]) if day < held[-1]]
+    return {day: day not in set(held) for day in reversed(on_calendar[-depth:])}
 
 
 def find_missing(history: SessionHistory) -> Finding:
