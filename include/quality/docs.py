@@ -36,6 +36,9 @@ _NAME = re.compile(
 _HARMLESS = str.maketrans({"<": "‹", ">": "›", '"': "”", "'": "’", "&": "+", "$": "S"})
 """Stand-ins for what HTML, and the library's own templates, would take for markup."""
 
+_LINK_ELSEWHERE = re.compile(r'<a\b[^>]*href="\.\./[^"]*"[^>]*>(.*?)</a>', re.DOTALL)
+"""A link of the library to a page of its own site, which is not drawn."""
+
 _STAMP = "%Y%m%dT%H%M%S%fZ"
 
 
@@ -136,7 +139,8 @@ def _draw_page(report: ValidationReport, library_result: Any) -> str:
         each.result, each.exception_info = _disarm(each.result), _disarm(each.exception_info)
     document = ValidationResultsPageRenderer(run_info_at_end=True).render(library_result)
     title = f"{report.suite} {report.session}, bars version {report.bars_version}"
-    return str(view.render(document, title=title, summary=_draw_summary(report), show_how_to_buttons=False))
+    drawn = str(view.render(document, title=title, summary=_draw_summary(report), show_how_to_buttons=False))
+    return _LINK_ELSEWHERE.sub(r"\1", drawn)
 
 
 def _disarm(found: Any) -> Any:
