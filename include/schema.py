@@ -117,6 +117,7 @@ PREDICTIONS = pa.schema(
         pa.field("model_name", pa.string(), nullable=False),
         pa.field("model_version", pa.int64(), nullable=False),
         pa.field("model_kind", pa.string(), nullable=False),
+        pa.field("lookback", pa.int64(), nullable=False),
         pa.field("bars_version", pa.int64(), nullable=False),
         pa.field("settings_hash", pa.string(), nullable=False),
         pa.field("environment_hash", pa.string(), nullable=False),

@@ -1,1 +1,1 @@
-"""Commands of the command line that have a module of their own; `include.cli` mounts them."""
+"""Groups of commands, each mounted by `include.cli`."""
