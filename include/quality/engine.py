@@ -229,8 +229,8 @@ def _(entry: kinds.MovesLikeBefore, beside: Any) -> Built:
 def _(entry: kinds.Drift, beside: Any) -> Built:
     from include.quality.custom import ExpectDistributionsOfReference
 
-    if beside.reference is None:
-        return NotJudged("not judged: the model in Production has no drift reference")
+    if isinstance(beside.reference, str):
+        return NotJudged(f"not judged: {beside.reference}")
     return [ExpectDistributionsOfReference()]
 
 

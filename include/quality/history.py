@@ -22,6 +22,7 @@ from include.market.sessions import sessions_between
 from include.quality.continuity import find_moves
 from include.quality.drift import DriftReference
 from include.quality.drift import judge_session as compare_with_reference
+from include.quality.reference import NO_REFERENCE
 from include.schema import WINDOW_COLUMNS
 
 Floats = npt.NDArray[np.float64]
@@ -65,7 +66,7 @@ class SessionHistory:
     newest
         float64 (n_newest, n_symbols, 6), the newest sessions' numbers as `schema.WINDOW_COLUMNS`; the judged one last.
     reference
-        Distributions kept with the model in Production (`include.quality.drift`), or None.
+        Distributions kept with the model in Production (`include.quality.drift`), or why there are none.
     """
 
     session: date
@@ -77,7 +78,7 @@ class SessionHistory:
     symbols: Names
     closes: Floats
     newest: Floats
-    reference: DriftReference | None = None
+    reference: DriftReference | str = NO_REFERENCE
 
     def __deepcopy__(self, memo: dict[int, Any]) -> SessionHistory:
         """Stay the same: pandas copies what is attached to a frame with every slice of it, and nothing here changes."""
@@ -93,7 +94,7 @@ def read_history(
     depth: int,
     full: int = 2,
     calendar_depth: int = 1,
-    reference: DriftReference | None = None,
+    reference: DriftReference | str = NO_REFERENCE,
 ) -> SessionHistory:
     """Read a session and what lies before it.
 
@@ -231,8 +232,8 @@ def find_wide_moves(history: SessionHistory, *, sessions: int, deviations: float
 
 def find_drifted(history: SessionHistory) -> Finding:
     """Find the columns whose distribution has left the reference, with each statistic beside its limit."""
-    if history.reference is None:
-        return Finding([], 0, "no reference")
+    if isinstance(history.reference, str):
+        return Finding([], 0, history.reference)
     judged = compare_with_reference(history.reference, history.newest[-1], history.newest[:-1])
     drifted = [each for each in judged if each.drifted]
     shown = ", ".join(f"{each.column} {each.statistic} {each.value:.3g} > {each.limit:.3g}" for each in drifted)

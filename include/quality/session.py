@@ -18,6 +18,7 @@ from include.quality.drift_columns import BACK_SESSIONS
 from include.quality.engine import run_suite
 from include.quality.history import SessionHistory, read_history
 from include.quality.record import record_run
+from include.quality.reference import NO_REFERENCE, find_reference
 from include.quality.results import ValidationReport
 from include.quality.suites import Suites, load_suites
 from include.settings import Settings
@@ -42,7 +43,8 @@ def validate_session(
     now
         The moment that decides whether the session has closed; the clock's by default.
     reference
-        Distributions kept with the model in Production; without them drift is not judged, and the result says so.
+        Distributions to judge drift by; those of the model in Production by default. Where it has none, or the registry
+        does not answer, drift is not judged, and the result says so.
 
     Raises
     ------
@@ -54,8 +56,10 @@ def validate_session(
     suites = load_suites(settings)
     bars = open_bars(settings.lake)
     closed = _has_closed(settings.calendar, session, now or datetime.now(UTC))
-    reach = _reach(suites.session, has_reference=reference is not None)
-    history = read_history(bars, session, calendar=settings.calendar, closed=closed, reference=reference, **reach)
+    judges_drift = any(isinstance(entry, kinds.Drift) for entry in suites.session)
+    known = reference or (find_reference(settings) if judges_drift else NO_REFERENCE)
+    reach = _reach(suites.session, has_reference=not isinstance(known, str))
+    history = read_history(bars, session, calendar=settings.calendar, closed=closed, reference=known, **reach)
     return judge_session(settings, suites, history, bars_version=int(bars.version()))
 
 
