@@ -90,8 +90,10 @@ RESTATEMENTS = pa.schema(
 
 VALIDATIONS = pa.schema(
     [
+        pa.field("suite", pa.string(), nullable=False),
         pa.field("session", pa.date32(), nullable=False),
         pa.field("bars_version", pa.int64(), nullable=False),
+        pa.field("suite_hash", pa.string(), nullable=False),
         pa.field("expectation", pa.string(), nullable=False),
         pa.field("severity", pa.string(), nullable=False),
         pa.field("success", pa.bool_(), nullable=False),
@@ -115,6 +117,7 @@ PREDICTIONS = pa.schema(
         pa.field("model_name", pa.string(), nullable=False),
         pa.field("model_version", pa.int64(), nullable=False),
         pa.field("model_kind", pa.string(), nullable=False),
+        pa.field("lookback", pa.int64(), nullable=False),
         pa.field("bars_version", pa.int64(), nullable=False),
         pa.field("settings_hash", pa.string(), nullable=False),
         pa.field("environment_hash", pa.string(), nullable=False),

@@ -31,6 +31,9 @@ class Settings(BaseSettings):
     universe_sessions: int = Field(60, ge=2, description="A symbol is in the universe if seen in so many sessions.")
     holdout_sessions: int = Field(20, ge=1, description="Newest sessions that no model is fitted on.")
     train_windows: int = Field(300_000, ge=1000, description="Most windows a model is fitted on, a seeded sample.")
+    expectations: Path | None = Field(
+        None, description="YAML file of expectations, in place of include/quality/expectations.yaml."
+    )
     threads: int = Field(2, ge=1, description="Threads of ONNX Runtime, Arrow and TensorFlow in one task.")
     seed: int = Field(7, description="Seed of every random choice in training.")
     model_name: str = Field("closecast", description="The registered model in MLflow.")
@@ -49,10 +52,10 @@ class Settings(BaseSettings):
     slack_webhook_url: SecretStr | None = Field(None, description="Slack incoming webhook for failures.")
     airflow_url: str | None = Field(None, description="Airflow's address as people reach it, for links in messages.")
 
-    @field_validator("home")
+    @field_validator("home", "expectations")
     @classmethod
-    def _absolute(cls, home: Path) -> Path:
-        return home.expanduser().absolute()
+    def _absolute(cls, path: Path | None) -> Path | None:
+        return path and path.expanduser().absolute()
 
     @field_validator("date_order")
     @classmethod
@@ -85,6 +88,11 @@ class Settings(BaseSettings):
     def published(self) -> Path:
         """Forecasts as files, one CSV and one Parquet a session."""
         return self.home / "published"
+
+    @property
+    def data_docs(self) -> Path:
+        """Pages of the newest validations; `index.html` lists them."""
+        return self.home / "data_docs"
 
     @property
     def model_cache(self) -> Path:

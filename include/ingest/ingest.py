@@ -28,7 +28,9 @@ from include.lake.catalog import (
     recover_lake,
 )
 from include.lake.tables import BARS, list_partitions, lock_lake
+from include.market.sessions import newest_closed_session
 from include.market.uploads import Upload, read_upload
+from include.quality.suites import load_suites
 from include.settings import Settings
 
 Progress = Callable[[int, int], None]
@@ -90,7 +92,9 @@ def _commit(settings: Settings, upload: Upload, origin: Origin, *, started_at: d
         recover_lake(settings.lake)
         changes = LakeChanges(settings.lake, Stamp(upload.sha256, datetime.now(UTC)))
         changes.refused.append(upload.refused)
-        changes.add(judge_rows(upload.bars, settings.calendar))
+        newest = newest_closed_session(settings.calendar, datetime.now(UTC))
+        suite = load_suites(settings).rows
+        changes.add(judge_rows(upload.bars, settings.calendar, suite, newest_session=newest))
         report = _commit_tables(settings, upload, origin, changes, started_at)
         append_operation(settings.lake, report.row())
     return report

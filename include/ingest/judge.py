@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 
 import pyarrow as pa
 
 from include.errors import ClosecastError
 from include.ingest.duplicates import split_duplicates
-from include.quality.rows import ROW_EXPECTATIONS, find_broken_rows
+from include.quality.kinds import AnyRow
+from include.quality.rows import find_broken_rows
+from include.schema import WINDOW_COLUMNS
 
 CONFLICT = "one_row_a_symbol_and_session"
 _CONFLICT_REASON = "another row of the same symbol and session is more complete"
@@ -34,7 +38,9 @@ class Verdict:
     duplicates: int
 
 
-def judge_rows(bars: pa.Table, calendar: str) -> Verdict:
+def judge_rows(
+    bars: pa.Table, calendar: str, suite: Sequence[AnyRow], *, newest_session: date | None = None
+) -> Verdict:
     """Part rows whose cells could all be read.
 
     Parameters
@@ -43,28 +49,30 @@ def judge_rows(bars: pa.Table, calendar: str) -> Verdict:
         row_number, symbol, session and the window columns; all rows of each session that is among them.
     calendar
         The exchange's.
+    suite, newest_session
+        See `include.quality.rows.find_broken_rows`.
     """
-    broken = find_broken_rows(bars, calendar)
+    broken = find_broken_rows(bars, suite, calendar, newest_session=newest_session)
     refused = [
-        _as_refused(bars.filter(pa.array(broken == position)), expectation.name, expectation.sentence)
-        for position, expectation in enumerate(ROW_EXPECTATIONS)
+        shape_refused(bars.filter(pa.array(broken == position)), expectation.name, expectation.sentence)
+        for position, expectation in enumerate(suite)
         if (broken == position).any()
     ]
     sound = bars.filter(pa.array(broken < 0)) if refused else bars
     split = split_duplicates(sound)
     if len(split.conflicting):
-        refused.append(_as_refused(sound.take(pa.array(split.conflicting)), CONFLICT, _CONFLICT_REASON))
+        refused.append(shape_refused(sound.take(pa.array(split.conflicting)), CONFLICT, _CONFLICT_REASON))
     # A take of every row in its place would copy them all for nothing.
     accepted = sound if split.is_identity else sound.take(pa.array(split.kept))
-    quarantine = pa.concat_tables(refused) if refused else _as_refused(bars.slice(0, 0), "", "")
+    quarantine = pa.concat_tables(refused) if refused else shape_refused(bars.slice(0, 0), "", "")
     if accepted.num_rows + quarantine.num_rows + len(split.exact) != bars.num_rows:
         raise ClosecastError("rows must equal accepted + quarantined + duplicates", value=bars.num_rows)
     return Verdict(accepted, quarantine, len(split.exact))
 
 
-def _as_refused(rows: pa.Table, expectation: str, reason: str) -> pa.Table:
-    """Shape bars as quarantined rows; the values as they were read, since they could be read."""
-    raw = [json.dumps(row, default=str) for row in rows.drop_columns("row_number").to_pylist()]
+def shape_refused(rows: pa.Table, expectation: str, reason: str) -> pa.Table:
+    """Shape bars as quarantined rows; `raw` is JSON of the values as they were read, since they could be read."""
+    raw = [json.dumps(row, default=str) for row in rows.select(["symbol", "session", *WINDOW_COLUMNS]).to_pylist()]
     count = rows.num_rows
     columns = {
         "row_number": rows["row_number"],

@@ -54,7 +54,7 @@ BARS = Table("bars", schema.BARS, partition="session")
 QUARANTINE = Table("quarantine", schema.QUARANTINE, partition="upload_sha256")
 RESTATEMENTS = Table("restatements", schema.RESTATEMENTS)
 UPLOADS = Table("uploads", schema.UPLOADS)
-VALIDATIONS = Table("validations", schema.VALIDATIONS)
+VALIDATIONS = Table("validations", schema.VALIDATIONS, partition="session")
 PREDICTIONS = Table("predictions", schema.PREDICTIONS, partition="as_of")
 ADHOC_PREDICTIONS = Table("adhoc_predictions", schema.PREDICTIONS, partition="as_of")
 PROMOTIONS = Table("promotions", schema.PROMOTIONS)
@@ -141,6 +141,14 @@ def write_file(lake: Path, table: Table, value: date, rows: pa.Table) -> AddActi
         data_change=True,
         stats=json.dumps(stats),
     )
+
+
+def read_file(lake: Path, table: Table, file: AddAction) -> pa.Table:
+    """Read one data file that may not be part of its table yet."""
+    rows = pq.read_table(Path(table.path(lake)) / file.path, partitioning=None)
+    value = date.fromisoformat(str(file.partition_values[str(table.partition)]))
+    rows = rows.append_column(table.partition, pa.repeat(pa.scalar(value, pa.date32()), rows.num_rows))
+    return rows.select(table.schema.names).cast(table.schema)
 
 
 def commit_files(

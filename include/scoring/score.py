@@ -227,6 +227,7 @@ def _stamp(
         "model_name": model.name,
         "model_version": model.version,
         "model_kind": model.kind,
+        "lookback": model.lookback,
         "bars_version": cube.bars_version,
         "settings_hash": settings.fingerprint(),
         "environment_hash": environment_hash(),

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from include.errors import InputError
-from include.ingest.ingest import judge_rows
+from include.ingest.judge import judge_rows
 from include.market.uploads import read_upload
 from include.quality.continuity import Level, LevelRows, find_moves, judge_levels
 
@@ -189,8 +189,7 @@ def test_only_the_symbols_that_jump_are_touched_among_a_million_rows() -> None:
 @pytest.mark.shared_data
 def test_levels_of_the_coins_to_the_row(shared_data: Path) -> None:
     upload = read_upload(shared_data / "crypto_daily_cmc_2013_2018.parquet")
-    bars, _, _ = judge_rows(upload, "24/7")
-    bars = bars.sort_by([("symbol", "ascending"), ("session", "ascending")])
+    bars = judge_rows(upload.bars, "24/7").accepted.sort_by([("symbol", "ascending"), ("session", "ascending")])
     assert bars.num_rows == 333_582
     released, refused = judge_file(bars["symbol"], bars["session"], bars["close"])
     assert released == {"b3coin": 3, "electra": 3, "erc20": 3, "paccoin": 3, "veros": 3}
@@ -210,7 +209,7 @@ def judge_file(
     symbol: pa.ChunkedArray, session: pa.ChunkedArray, close: pa.ChunkedArray
 ) -> tuple[dict[str, int], dict[str, int]]:
     """Count released and refused rows by symbol; no row waits at the end."""
-    encoded = symbol.combine_chunks().dictionary_encode()
+    encoded = symbol.cast(pa.string()).combine_chunks().dictionary_encode()
     names, codes = encoded.dictionary.to_pylist(), encoded.indices.to_numpy().astype(np.int64)
     days = session.cast(pa.date32()).cast(pa.int32()).to_numpy().astype(np.int64)
     found = judge_levels(LevelRows(codes, days, close.to_numpy()), np.full(len(names), np.nan)).rows
