@@ -13,6 +13,9 @@ from pathlib import Path
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from include.errors import InputError
+
+OBJECT_SCHEME = "s3://"
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -22,6 +25,20 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="CLOSECAST_", env_file=".env", extra="ignore", frozen=True)
 
     home: Path = Field(Path(".closecast"), description="Folder that holds all state.")
+    uploads: str | None = Field(
+        None,
+        description="Where uploads land (below it in inbox) and are kept (in kept): a folder or s3://bucket/prefix;"
+        " by default inbox and uploads of the home.",
+    )
+    upload_poke_s: float | None = Field(
+        None, gt=0, description="Seconds between looks for an upload: 1 in a folder, 5 in an object store by default."
+    )
+    upload_settle_s: float = Field(
+        2.0, ge=0, description="An upload is whole once unchanged for so long, where the system cannot tell by a lease."
+    )
+    store_retry_s: float = Field(
+        90.0, ge=0, description="How long an object store that does not answer is asked again."
+    )
     calendar: str = Field("24/7", description="An exchange_calendars name: 24/7, XNYS, ...")
     close_delay_s: int = Field(60, ge=0, description="Seconds from a session's close to its market_close run.")
     first_session: date | None = Field(None, description="First session that market_close is scheduled for.")
@@ -57,6 +74,19 @@ class Settings(BaseSettings):
     def _absolute(cls, path: Path | None) -> Path | None:
         return path and path.expanduser().absolute()
 
+    @field_validator("uploads")
+    @classmethod
+    def _known_store(cls, uploads: str | None) -> str | None:
+        if not uploads:  # an empty variable is none
+            return None
+        if uploads.startswith(OBJECT_SCHEME):
+            if not uploads.removeprefix(OBJECT_SCHEME).strip("/") or "@" in uploads:
+                raise ValueError("uploads must be s3://bucket/prefix, without credentials in it")
+            return uploads.rstrip("/")
+        if "://" in uploads:
+            raise ValueError(f"uploads must be a folder or s3://bucket/prefix. Received: {uploads.split('://')[0]}://")
+        return str(Path(uploads).expanduser().absolute())
+
     @field_validator("date_order")
     @classmethod
     def _known_order(cls, order: str | None) -> str | None:
@@ -65,14 +95,51 @@ class Settings(BaseSettings):
         return order
 
     @property
-    def inbox(self) -> Path:
-        """Where uploads land: a file whose name contains its session, 2018-06-01.csv for one."""
-        return self.home / "inbox"
+    def inbox_url(self) -> str:
+        """Where uploads land, a folder or an s3:// address: names contain the session, 2018-06-01.csv for one."""
+        return f"{self.uploads}/inbox" if self.uploads else str(self.home / "inbox")
 
     @property
-    def uploads(self) -> Path:
-        """Where uploads are kept as they came, named by their SHA-256."""
-        return self.home / "uploads"
+    def kept_url(self) -> str:
+        """Where uploads are kept as they came, named by their SHA-256: a folder or an s3:// address."""
+        return f"{self.uploads}/kept" if self.uploads else str(self.home / "uploads")
+
+    @property
+    def has_object_store(self) -> bool:
+        """Whether uploads land in an object store, and not in a folder."""
+        return bool(self.uploads and self.uploads.startswith(OBJECT_SCHEME))
+
+    @property
+    def inbox(self) -> Path:
+        """The folder where uploads land.
+
+        Raises
+        ------
+        InputError
+            They land in an object store.
+        """
+        return self._folder(self.inbox_url)
+
+    @property
+    def kept(self) -> Path:
+        """The folder where uploads are kept.
+
+        Raises
+        ------
+        InputError
+            They are kept in an object store.
+        """
+        return self._folder(self.kept_url)
+
+    def _folder(self, url: str) -> Path:
+        if self.has_object_store:
+            raise InputError("uploads must land in a folder for this", value=url, place="CLOSECAST_UPLOADS")
+        return Path(url)
+
+    @property
+    def scratch(self) -> Path:
+        """Files that live as long as the process that made them."""
+        return self.home / "scratch"
 
     @property
     def lake(self) -> Path:

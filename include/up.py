@@ -42,7 +42,7 @@ def _tell(settings: Settings, *, password: str | None, as_json: bool) -> None:
         "mlflow_url": state.mlflow_url if state else None,
         "user": "admin",
         "password_file": passwords_file(settings),
-        "inbox": settings.inbox,
+        "inbox": settings.inbox_url,
     }
     emit(payload, as_json=as_json, render=lambda: _draw(settings, payload, password))
 

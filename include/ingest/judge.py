@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -16,6 +16,7 @@ from include.quality.rows import find_broken_rows
 from include.schema import WINDOW_COLUMNS
 
 CONFLICT = "one_row_a_symbol_and_session"
+LEVEL = "level_confirmed"
 _CONFLICT_REASON = "another row of the same symbol and session is more complete"
 
 
@@ -38,24 +39,45 @@ class Verdict:
     duplicates: int
 
 
-def judge_rows(
-    bars: pa.Table, calendar: str, suite: Sequence[AnyRow], *, newest_session: date | None = None
-) -> Verdict:
+@dataclass(frozen=True)
+class RowRules:
+    """What rows are held against.
+
+    Attributes
+    ----------
+    calendar
+        The exchange's.
+    suite, newest_session
+        See `include.quality.rows.find_broken_rows`.
+    overridden
+        Names of the expectations that an operator lets these rows off.
+    """
+
+    calendar: str
+    suite: Sequence[AnyRow]
+    newest_session: date | None = None
+    overridden: Collection[str] = ()
+
+    @property
+    def has_levels(self) -> bool:
+        """Whether the price level of a row is in question."""
+        return LEVEL not in self.overridden
+
+
+def judge_rows(bars: pa.Table, rules: RowRules) -> Verdict:
     """Part rows whose cells could all be read.
 
     Parameters
     ----------
     bars
         row_number, symbol, session and the window columns; all rows of each session that is among them.
-    calendar
-        The exchange's.
-    suite, newest_session
-        See `include.quality.rows.find_broken_rows`.
+    rules
+        What they are held against.
     """
-    broken = find_broken_rows(bars, suite, calendar, newest_session=newest_session)
+    broken = find_broken_rows(bars, rules.suite, rules.calendar, newest_session=rules.newest_session)
     refused = [
         shape_refused(bars.filter(pa.array(broken == position)), expectation.name, expectation.sentence)
-        for position, expectation in enumerate(suite)
+        for position, expectation in enumerate(rules.suite)
         if (broken == position).any()
     ]
     sound = bars.filter(pa.array(broken < 0)) if refused else bars

@@ -16,12 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
+from include.ingest.judge import LEVEL
 from include.ingest.keys import Mask, Rows
 from include.lake.tables import list_partitions, read_partitions, read_where
 from include.quality.continuity import CONFIRMATIONS, LEVEL_LIMIT, Level, LevelRows, judge_levels
 from include.schema import BARS, QUARANTINE, WINDOW_COLUMNS
 
-LEVEL = "level_confirmed"
 REASON = (
     f"close must stay within a factor of {LEVEL_LIMIT:g} of the symbol's last close"
     f" until {CONFIRMATIONS} later sessions confirm the new level"
@@ -90,6 +90,10 @@ class PriceLevels:
             accepted, released = self._ask(rows, asked, codes, waiting_codes)
         self._take_over(codes[accepted & fresh], days[accepted & fresh], closes[accepted & fresh])
         return LevelSplit(accepted, released)
+
+    def let_pass(self, rows: pa.Table) -> LevelSplit:
+        """Accept a group as `judge` would where nothing is in doubt."""
+        return LevelSplit(np.ones(rows.num_rows, dtype=bool), self._waiting.slice(0, 0))
 
     @property
     def own_waiting(self) -> pa.Table:

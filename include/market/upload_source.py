@@ -54,6 +54,15 @@ class Source(Protocol):
     def parts(self) -> Sequence[Source]:
         """A folder's files in name order; empty for a file."""
 
+    def identity(self) -> str:
+        """Tell these bytes from others that take their place: another answer after a reading means it read a mixture.
+
+        Raises
+        ------
+        InputError
+            It is no longer there.
+        """
+
     def open_stream(self) -> Stream:
         """Open the file from its first byte, for one reading in order.
 
@@ -97,6 +106,14 @@ class LocalSource:
         except OSError as error:
             raise _unreadable(path, error) from error
 
+    def identity(self) -> str:
+        """Give inode, size and time of the last writing."""
+        try:
+            found = self.path.stat()
+        except OSError as error:
+            raise _unreadable(self.path, error) from error
+        return f"{found.st_ino} {found.st_size} {found.st_mtime_ns}"
+
     def open_stream(self) -> Stream:
         """Open the file from its first byte."""
         try:
@@ -134,6 +151,10 @@ class LocalFolder:
             raise _unreadable(path, error) from error
         self.parts: Sequence[Source] = close_parts(self.name, [LocalSource(file) for file in files])
         self.size_bytes = sum(part.size_bytes for part in self.parts)
+
+    def identity(self) -> str:
+        """Give names and identities of the parts that the folder holds now."""
+        return identify_parts(LocalFolder(self.path).parts)
 
     def open_stream(self) -> Stream:
         """Refuse: only the parts have bytes."""
@@ -182,6 +203,11 @@ def close_parts(name: str, files: Sequence[Source]) -> list[Source]:
     if not parts:
         raise InputError("a folder of parts must hold at least one part", value=f"only {SUCCESS}", place=name)
     return parts
+
+
+def identify_parts(parts: Sequence[Source]) -> str:
+    """Give the identity of a folder: its parts' names and identities."""
+    return "\n".join(f"{part.name}: {part.identity()}" for part in parts)
 
 
 def hash_parts(hashes: Sequence[str]) -> str:

@@ -55,7 +55,9 @@ def prepare_home(settings: Settings) -> None:
         If `home` cannot be made or written.
     """
     folders = {settings.run_dir / "logs": 0o700}
-    folders |= dict.fromkeys((settings.inbox, settings.airflow_home, settings.mlflow_home), 0o755)
+    shared = [settings.airflow_home, settings.mlflow_home]
+    shared += [] if settings.has_object_store else [settings.inbox]
+    folders |= dict.fromkeys(shared, 0o755)
     try:
         for folder, mode in folders.items():
             folder.mkdir(parents=True, exist_ok=True, mode=mode)

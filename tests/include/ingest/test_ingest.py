@@ -107,7 +107,7 @@ def test_the_same_bytes_again_change_nothing(settings: Settings, tmp_path: Path,
     assert (again.sha256, again.name, again.rows) == (first.sha256, "day.csv", 3)
     assert "nothing to do" in again.summary()
     assert versions(settings) == before
-    assert len(list(settings.uploads.rglob("*.csv"))) == 1
+    assert len(list(settings.kept.rglob("*.csv"))) == 1
 
 
 def test_a_second_upload_completes_a_session(settings: Settings, tmp_path: Path) -> None:
@@ -164,11 +164,11 @@ def test_the_file_is_kept_byte_for_byte_and_read_only(
     path.write_bytes(gzip.compress((HEADER + bar("A")).encode()))
     came = path.read_bytes()
     report = ingest_upload(settings, path)
-    kept = settings.uploads / report.sha256[:2] / f"{report.sha256}.csv.gz"
+    kept = settings.kept / report.sha256[:2] / f"{report.sha256}.csv.gz"
     assert kept.read_bytes() == came
     assert stat.S_IMODE(kept.stat().st_mode) == 0o444
     assert path.exists() is not arrives_in_inbox
-    assert [each for each in settings.uploads.rglob("*") if each.is_file()] == [kept]
+    assert [each for each in settings.kept.rglob("*") if each.is_file()] == [kept]
 
 
 def test_the_same_bytes_in_the_inbox_again_are_taken_out_of_it(settings: Settings) -> None:
@@ -226,7 +226,7 @@ def test_progress_ends_at_the_files_size(settings: Settings, tmp_path: Path) -> 
         (changes, "commit_files"),
         (changes, "append_rows"),
         (ingest, "append_operation"),
-        (ingest, "_keep_file"),
+        (ingest, "keep_upload"),
     ],
 )
 def test_an_ingest_that_died_is_done_again_to_the_same_end(
@@ -243,13 +243,13 @@ def test_an_ingest_that_died_is_done_again_to_the_same_end(
         with pytest.raises(OSError, match="disk is full"):
             ingest_upload(settings, path)
     assert path.exists()
-    if part != "_keep_file":
+    if part != "keep_upload":
         assert closes(settings) == {"OLD": 1.1, "A": 1.2}
         assert committed_state(settings.lake).sequence == 1
     report = ingest_upload(settings, path)
     assert (report.rows, report.accepted, report.quarantined, report.duplicates) == (4, 2, 1, 1)
     # The row in `uploads` is the commit point: only what is left to do after it is not done again.
-    assert report.already_ingested is (part == "_keep_file")
+    assert report.already_ingested is (part == "keep_upload")
     assert closes(settings) == {"OLD": 1.1, "A": 1.5, "B": 1.5}
     assert read_all(settings.lake, QUARANTINE).num_rows == 1
     assert read_all(settings.lake, UPLOADS).num_rows == 2

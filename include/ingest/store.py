@@ -1,0 +1,294 @@
+"""Keeps every upload as it came, read-only, found by its SHA-256: `ab/abcdef….csv.gz`, a folder of parts as a folder.
+
+What is moved within one disk is renamed, what is moved within an object store is copied there by the store itself;
+anything else is read again, hashed on the way, and gets its name only if the hash is the one it is to be found by. What
+is kept is never written again. A kill at any moment leaves the upload where it was or where it is kept, and the same
+call again ends the work.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+import psutil
+
+from include.errors import ClosecastError, InputError, NotFoundError, UnavailableError
+from include.ingest.inbox import address_of, open_source, require_unchanged
+from include.market.upload_object import ObjectFolder, ObjectSource
+from include.market.upload_source import SUCCESS, LocalFolder, LocalSource, Source, Stream, hash_parts
+from include.object_store import ObjectStore
+from include.settings import Settings
+
+_BLOCK_BYTES = 4 * 2**20
+_READ_ONLY = 0o444
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_SUFFIX = re.compile(r"\.[A-Za-z]\w{0,7}", re.ASCII)
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+def keep_upload(settings: Settings, source: Source, sha256: str, *, move: bool, identity: str | None = None) -> str:
+    """Put an upload where its hash says.
+
+    Parameters
+    ----------
+    source
+        The upload, in a folder or in an object store, whichever of them keeps it.
+    sha256
+        Of its bytes; of a folder, as `upload_source.hash_parts` makes it.
+    move
+        Take it away from where it is once it is kept; else it stays there too.
+    identity
+        What `source.identity()` gave before the upload was read; by default what it gives now. Bytes that have taken
+        its place since are neither kept nor taken away.
+
+    Returns
+    -------
+    str
+        Path or s3:// address. Where these bytes were kept before, of those.
+
+    Raises
+    ------
+    InputError
+        The upload changed or went away before it was kept, or the place may not be written.
+    UnavailableError
+        No room is left, or the object store does not answer.
+    """
+    present = _find_whole(settings, source, sha256)
+    try:
+        identity = identity or source.identity()
+    except InputError:
+        if present:
+            return present  # another ingest of the same upload has moved it
+        raise
+    if present is None:
+        require_unchanged(source, identity)
+        present = _kept_address(settings, source, sha256)
+        with _explain(present):
+            moved = _place(settings, source, present, sha256, move=move, identity=identity)
+        if moved:
+            return present
+    if move:
+        with _explain(address_of(source)):
+            _take_away(source, identity)
+    return present
+
+
+def find_kept(settings: Settings, sha256: str) -> str | None:
+    """Return the path or s3:// address of a kept upload; None where none with this SHA-256 is kept."""
+    if not _SHA256.fullmatch(sha256):
+        raise InputError("a SHA-256 must be 64 hexadecimal digits", value=sha256[:80])
+    if not settings.has_object_store:
+        return next((str(path) for path in (settings.kept / sha256[:2]).glob(f"{sha256}*")), None)
+    store = ObjectStore(retry_s=settings.store_retry_s)
+    for info in store.list_folder(f"{settings.kept_url}/{sha256[:2]}"):
+        if info.name.startswith(sha256) and (not info.is_folder or store.find(f"{info.url}/{SUCCESS}")):
+            return info.url
+    return None
+
+
+def open_kept(settings: Settings, sha256: str) -> Source:
+    """Open a kept upload.
+
+    Raises
+    ------
+    NotFoundError
+        None with this SHA-256 is kept.
+    """
+    address = find_kept(settings, sha256)
+    if address is None:
+        raise NotFoundError("an upload must be kept under its SHA-256", value=sha256, place=settings.kept_url)
+    return open_source(address, retry_s=settings.store_retry_s)
+
+
+def _find_whole(settings: Settings, source: Source, sha256: str) -> str | None:
+    """Find what is kept already; an object that was completed too short by an error is not it."""
+    found = find_kept(settings, sha256)
+    if found is None or not settings.has_object_store:
+        return found
+    return found if open_source(found, retry_s=settings.store_retry_s).size_bytes == source.size_bytes else None
+
+
+def _kept_address(settings: Settings, source: Source, sha256: str) -> str:
+    return f"{settings.kept_url}/{sha256[:2]}/{sha256}{'' if source.parts else _suffix(source.name)}"
+
+
+def _suffix(name: str) -> str:
+    """Keep what tells the form, `.csv.gz`, and nothing else of a name that anybody may have chosen."""
+    suffixes = Path(name).suffixes[-2:]
+    if suffixes[-1:] not in ([".gz"], [".zst"]):
+        suffixes = suffixes[-1:]
+    return "".join(suffix for suffix in suffixes if _SUFFIX.fullmatch(suffix))
+
+
+def _place(settings: Settings, source: Source, kept: str, sha256: str, *, move: bool, identity: str) -> bool:
+    """Bring an upload to its kept place; True where it was moved there."""
+    if settings.has_object_store:
+        _place_object(ObjectStore(retry_s=settings.store_retry_s), source, kept, sha256, identity)
+        return False
+    target = Path(kept)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _sweep_partials(target)
+    if move and isinstance(source, LocalSource | LocalFolder) and _rename(source.path, target):
+        return True
+    _copy_down(source, target, sha256)
+    return False
+
+
+def _rename(path: Path, target: Path) -> bool:
+    """Rename a file or folder; False for a link, and for what lies on another disk."""
+    if path.is_symlink():
+        return False
+    # Read-only before it has its name: a kept file can never be written. A folder of parts stays its owner's to
+    # delete, since a home with read-only folders in it could not be removed.
+    for file in path.rglob("*") if path.is_dir() else [path]:
+        if file.is_file() and not file.is_symlink():
+            file.chmod(_READ_ONLY)
+    try:
+        path.rename(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        return False
+    return True
+
+
+def _copy_down(source: Source, target: Path, sha256: str) -> None:
+    """Copy to a local path: under a hidden name, hashed, then renamed."""
+    partial = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        if source.parts:
+            partial.mkdir()
+            hashes = [_write_file(part, partial / part.name) for part in source.parts]
+            (partial / SUCCESS).touch(_READ_ONLY)
+        else:
+            hashes = [_write_file(source, partial)]
+        _require_hash(source, hashes, sha256)
+        partial.rename(target)
+    finally:
+        _remove(partial)
+
+
+def _write_file(source: Source, path: Path) -> str:
+    with source.open_stream() as stream, path.open("xb") as out:
+        hashed = _HashedStream(stream)
+        while block := hashed.read(_BLOCK_BYTES):
+            out.write(block)
+    path.chmod(_READ_ONLY)
+    return hashed.hexdigest()
+
+
+def _place_object(store: ObjectStore, source: Source, kept: str, sha256: str, identity: str) -> None:
+    """Copy to the object store; of a folder, `_SUCCESS` last."""
+    urls = [f"{kept}/{part.name}" for part in source.parts] or [kept]
+    try:
+        digests = [_put(store, each, url) for each, url in zip(source.parts or [source], urls, strict=True)]
+        if None in digests:
+            require_unchanged(source, identity)  # the store, which copied, tells no hash
+        else:
+            _require_hash(source, [digest for digest in digests if digest], sha256)
+    except InputError:
+        for url in urls:
+            store.delete(url)
+        raise
+    if source.parts:
+        store.write(io.BytesIO(), f"{kept}/{SUCCESS}")
+
+
+def _put(store: ObjectStore, source: Source, url: str) -> str | None:
+    """Bring one file; return its SHA-256, or None where the store copied it by itself."""
+    if isinstance(source, ObjectSource):
+        store.copy(source.url, url)
+        return None
+    with source.open_stream() as stream:
+        hashed = _HashedStream(stream)
+        store.write(hashed, url)
+    return hashed.hexdigest()
+
+
+def _take_away(source: Source, identity: str) -> None:
+    """Remove an upload that is kept, unless other bytes have taken its place: their own turn comes."""
+    try:
+        if source.identity() != identity:
+            return
+    except InputError:
+        return  # another ingest has taken it
+    if isinstance(source, ObjectFolder):
+        # Without _SUCCESS it is no upload any more, however many of its parts a kill leaves.
+        source.store.delete(f"{source.url}/{SUCCESS}")
+        for info in source.store.list_folder(source.url):
+            source.store.delete(info.url)
+    elif isinstance(source, ObjectSource):
+        source.store.delete(source.url)
+    elif isinstance(source, LocalFolder):
+        hidden = source.path.with_name(f".{source.path.name}.kept")
+        _remove(hidden)
+        with suppress(FileNotFoundError):
+            source.path.rename(hidden)  # at once out of sight, however long its parts take
+        _remove(hidden)
+    elif isinstance(source, LocalSource):
+        source.path.unlink(missing_ok=True)
+
+
+def _require_hash(source: Source, digests: list[str], sha256: str) -> None:
+    found = hash_parts(digests) if source.parts else digests[0]
+    if found != sha256:
+        rule = f"an upload must stay as it is until it is kept under its SHA-256 {sha256}"
+        raise InputError(rule, value=found, place=address_of(source))
+
+
+def _sweep_partials(target: Path) -> None:
+    """Remove what processes that have died left of earlier copies of these bytes."""
+    for partial in target.parent.glob(f".{target.name}.*"):
+        owner = partial.name.rpartition(".")[2]
+        if not owner.isdigit() or int(owner) == os.getpid() or not psutil.pid_exists(int(owner)):
+            _remove(partial)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, a link or a folder that may not be there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _explain(place: str) -> Iterator[None]:
+    """Say in our words why the disk refused."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise UnavailableError(
+                "there must be room to keep the upload", value=error.strerror, place=place
+            ) from error
+        if error.errno in _NO_RIGHT:
+            raise InputError("the place of uploads must be writable", value=error.strerror, place=place) from error
+        raise ClosecastError("an upload must be kept", value=error.strerror, place=place) from error
+
+
+class _HashedStream:
+    """A stream that hashes what passes."""
+
+    def __init__(self, stream: Stream | BinaryIO) -> None:
+        self._stream, self._hash = stream, hashlib.sha256()
+
+    def read(self, size: int, /) -> bytes:
+        """Give up to `size` bytes, none only at the end."""
+        block = self._stream.read(size)
+        self._hash.update(block)
+        return block
+
+    def hexdigest(self) -> str:
+        """Give the SHA-256 of what has passed."""
+        return self._hash.hexdigest()
