@@ -77,9 +77,17 @@ def maintain_lake(settings: Settings, *, dry_run: bool = False, now: datetime | 
         compactions = [compact_table(settings.lake, table) for table in tables]
         removals = plan_removals(settings, tables, now=now)
         for removal in removals:
-            with suppress(FileNotFoundError):
-                removal.path.unlink()
+            _carry_out(removal)
     return _report(compactions, removals, dry_run=False)
+
+
+def _carry_out(removal: Removal) -> None:
+    """Remove a file, and the folder of an upload in parts once it is empty: a folder there counts as kept."""
+    with suppress(FileNotFoundError):
+        removal.path.unlink()
+    if removal.area == "uploads":
+        with suppress(OSError):
+            removal.path.parent.rmdir()
 
 
 def _report(compactions: list[Compaction], removals: list[Removal], *, dry_run: bool) -> MaintenanceReport:

@@ -102,8 +102,8 @@ def _plan_folders(settings: Settings, begin: datetime, now: datetime) -> Iterato
     """List old files of the home's other folders."""
     published = f"published before {begin:%Y-%m-%d}"
     yield from _old_files("published", settings.published, begin, published)
-    yield from _old_files("scratch", settings.home / "scratch", now - ORPHAN_AGE, "left by work that has ended")
-    for folder in (settings.uploads, settings.published):
+    yield from _old_files("scratch", settings.scratch, now - ORPHAN_AGE, "left by work that has ended")
+    for folder in (settings.published, *([] if settings.has_object_store else [settings.kept])):
         yield from _old_files("scratch", folder, now - ORPHAN_AGE, "left by work that has ended", pattern=".*")
     yield from _old_files("listings", settings.lake / "_listings", now - LISTINGS_AGE, "derived, not read lately")
 
@@ -115,15 +115,19 @@ def _old_files(area: str, folder: Path, before: datetime, why: str, *, pattern: 
 
 
 def _plan_uploads(settings: Settings, now: datetime) -> Iterator[Removal]:
-    """List kept uploads beyond their own retention, which is for ever unless a setting says otherwise."""
-    if settings.upload_retention_days is None:
+    """List kept uploads beyond their own retention, which is for ever unless a setting says otherwise.
+
+    An object store removes by its own lifecycle rules, and nothing of it is listed here.
+    """
+    if settings.upload_retention_days is None or settings.has_object_store:
         return
     limit = now - timedelta(days=settings.upload_retention_days)
     ended = {row["sha256"]: row["finished_at"] for row in read_operations(settings.lake) if row["finished_at"] < limit}
-    for path in sorted(settings.uploads.rglob("*")):
-        at = ended.get(path.name.partition(".")[0])
-        if path.is_file() and at is not None:
-            yield _remove("uploads", path, f"ingested {at:%Y-%m-%d}, before {limit:%Y-%m-%d}")
+    for kept in sorted(settings.kept.glob("??/*")):
+        if (at := ended.get(kept.name.partition(".")[0])) is not None:
+            why = f"ingested {at:%Y-%m-%d}, before {limit:%Y-%m-%d}"
+            files = [kept] if kept.is_file() else sorted(path for path in kept.rglob("*") if path.is_file())
+            yield from (_remove("uploads", path, why) for path in files)
 
 
 def _remove(area: str, path: Path, why: str) -> Removal:

@@ -135,17 +135,18 @@ def test_old_files_of_the_home_go_and_new_ones_stay(home: Settings) -> None:
 
 def test_kept_uploads_go_only_where_a_setting_says_so(home: Settings) -> None:
     sha256 = f"{1:064x}"
-    kept = home.uploads / sha256[:2] / f"{sha256}.csv.gz"
-    unknown = home.uploads / "ff" / f"{'f' * 64}.csv"
-    for path in (kept, unknown):
-        path.parent.mkdir(parents=True)
+    kept = home.kept / sha256[:2] / f"{sha256}.csv.gz"
+    part = home.kept / sha256[:2] / f"{2:064x}" / "part-0.csv"
+    unknown = home.kept / "ff" / f"{'f' * 64}.csv"
+    for path in (kept, part, unknown):
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("x")
     later = datetime.now(UTC) + timedelta(days=31)
     assert maintain_lake(home, now=later).removals == []
     limited = home.model_copy(update={"upload_retention_days": 30})
-    (removal,) = maintain_lake(limited, now=later).removals
-    assert removal.path == kept
+    assert [removal.path for removal in maintain_lake(limited, now=later).removals] == [kept, part]
     assert not kept.exists()
+    assert not part.parent.exists()
     assert unknown.exists()
 
 
