@@ -92,7 +92,7 @@ def test_the_same_bytes_from_two_processes_are_one_upload(settings: Settings, tm
     finish(*both)
     assert symbols_in(settings) == ["A", "B"]
     assert read_all(settings.lake, UPLOADS).num_rows == 1
-    assert len(list(settings.uploads.rglob("*.csv"))) == 1
+    assert len(list(settings.kept.rglob("*.csv"))) == 1
 
 
 def test_a_process_killed_between_bars_and_uploads_leaves_no_lock_and_no_double(

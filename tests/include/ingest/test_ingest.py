@@ -201,7 +201,7 @@ def test_progress_ends_at_the_files_size(settings: Settings, tmp_path: Path) -> 
     assert seen[-1] == (path.stat().st_size, path.stat().st_size)
 
 
-@pytest.mark.parametrize("part", ["_write_quarantine", "_write_bars", "append_rows", "_keep_file"])
+@pytest.mark.parametrize("part", ["_write_quarantine", "_write_bars", "append_rows", "keep_upload"])
 def test_an_ingest_that_died_is_done_again_to_the_same_end(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
@@ -219,7 +219,7 @@ def test_an_ingest_that_died_is_done_again_to_the_same_end(
     report = ingest_upload(settings, path)
     assert (report.rows, report.accepted, report.quarantined, report.duplicates) == (4, 2, 1, 1)
     # The row in `uploads` is the commit point: only what is left to do after it is not done again.
-    assert report.already_ingested is (part == "_keep_file")
+    assert report.already_ingested is (part == "keep_upload")
     assert closes(settings) == {"OLD": 1.1, "A": 1.5, "B": 1.5}
     assert read_all(settings.lake, QUARANTINE).num_rows == 1
     assert read_all(settings.lake, UPLOADS).num_rows == 2
