@@ -17,8 +17,11 @@ import typer
 from pydantic import ValidationError
 from rich.markup import escape
 
+from include.commands import uploads as uploads_command
+from include.commands.options import AsJson, Why
 from include.console import build_table, emit, err, out, show_steps
 from include.errors import ClosecastError, InputError
+from include.home import current_settings
 from include.settings import Settings, load_settings
 
 app = typer.Typer(
@@ -26,10 +29,9 @@ app = typer.Typer(
 )
 models_app = typer.Typer(no_args_is_help=True, help="Registered models: list, show, promote, roll back.")
 app.add_typer(models_app, name="models")
+app.add_typer(uploads_command.app, name="uploads")
 
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 Session = Annotated[str | None, typer.Option(help="YYYY-MM-DD; the newest by default.")]
-Why = Annotated[str, typer.Option(help="The reason, for the record.")]
 
 
 def main() -> None:
@@ -57,13 +59,6 @@ def _fail(error: ClosecastError) -> None:
         emit({"error": plain}, as_json=True, render=lambda: None)
     err.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True)
     sys.exit(error.exit_code)
-
-
-def current_settings() -> Settings:
-    """Return the settings of the home, with its running registry."""
-    from include.home import recall_home, with_running_registry
-
-    return with_running_registry(recall_home(load_settings()))
 
 
 def _day(settings: Settings, session: str | None) -> date:
@@ -159,7 +154,8 @@ def train(
 @app.command()
 def score(session: Session = None, as_json: AsJson = False) -> None:
     """Validate a session, score it by the model in Production, publish its forecasts."""
-    from include.quality.session import require_valid, validate_session
+    from include.quality.results import require_valid
+    from include.quality.session import validate_session
     from include.scoring.publish import publish_session
     from include.scoring.score import score_session
 

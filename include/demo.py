@@ -18,7 +18,8 @@ from typing import Any
 from include.console import Step, emit, err, out, show_steps
 from include.errors import ClosecastError, InputError, UnavailableError
 from include.home import made_by, remember_home
-from include.ingest.ingest import IngestReport, ingest_upload
+from include.ingest.ingest import ingest_upload
+from include.ingest.report import IngestReport
 from include.lake.predictions import read_newest_run
 from include.market.replay import Replay, live_sessions, write_replay
 from include.market.sessions import guess_calendar, newest_closed_session, sessions_between

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from include.errors import InputError
 from include.market.sessions import newest_closed_session
-from include.settings import Settings
+from include.settings import Settings, load_settings
 from include.system.state import read_state
 
 MEMORY = "closecast.json"
@@ -79,3 +79,8 @@ def _read_memory(settings: Settings) -> dict[str, object]:
     if not isinstance(found, dict):
         raise InputError("what a home remembers must be a JSON object", value=type(found).__name__, place=str(path))
     return found
+
+
+def current_settings() -> Settings:
+    """Return the settings of the home, with its running registry."""
+    return with_running_registry(recall_home(load_settings()))

@@ -40,31 +40,60 @@ QUARANTINE = pa.schema(
         pa.field("reason", pa.string(), nullable=False),
         pa.field("raw", pa.string(), nullable=False),
         pa.field("quarantined_at", _UTC, nullable=False),
+        pa.field("resolved_by", pa.string()),
     ]
 )
 
 UPLOADS = pa.schema(
     [
+        pa.field("sequence", pa.int64(), nullable=False),
         pa.field("sha256", pa.string(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),
         pa.field("name", pa.string(), nullable=False),
         pa.field("size_bytes", pa.int64(), nullable=False),
+        pa.field("status", pa.string(), nullable=False),
         pa.field("rows", pa.int64(), nullable=False),
         pa.field("accepted", pa.int64(), nullable=False),
         pa.field("quarantined", pa.int64(), nullable=False),
         pa.field("duplicates", pa.int64(), nullable=False),
+        pa.field("added", pa.int64(), nullable=False),
+        pa.field("restated", pa.int64(), nullable=False),
+        pa.field("unchanged", pa.int64(), nullable=False),
+        pa.field("released", pa.int64(), nullable=False),
         pa.field("first_session", pa.date32()),
         pa.field("last_session", pa.date32()),
         pa.field("sessions", pa.int64(), nullable=False),
         pa.field("bars_version", pa.int64()),
+        pa.field("quarantine_version", pa.int64()),
+        pa.field("restatements_version", pa.int64()),
+        pa.field("of_sha256", pa.string()),
+        pa.field("who", pa.string(), nullable=False),
+        pa.field("why", pa.string()),
         pa.field("started_at", _UTC, nullable=False),
         pa.field("finished_at", _UTC, nullable=False),
+    ]
+)
+"""The catalog of the lake: one row an operation that changed what can be read, written last, so its commit point."""
+
+RESTATEMENTS = pa.schema(
+    [
+        pa.field("session", pa.date32(), nullable=False),
+        pa.field("symbol", pa.string(), nullable=False),
+        pa.field("column", pa.string(), nullable=False),
+        pa.field("was", pa.float64()),
+        pa.field("is", pa.float64()),
+        pa.field("was_upload_sha256", pa.string(), nullable=False),
+        pa.field("upload_sha256", pa.string(), nullable=False),
+        pa.field("restated_at", _UTC, nullable=False),
     ]
 )
 
 VALIDATIONS = pa.schema(
     [
+        pa.field("suite", pa.string(), nullable=False),
         pa.field("session", pa.date32(), nullable=False),
         pa.field("bars_version", pa.int64(), nullable=False),
+        pa.field("suite_hash", pa.string(), nullable=False),
         pa.field("expectation", pa.string(), nullable=False),
         pa.field("severity", pa.string(), nullable=False),
         pa.field("success", pa.bool_(), nullable=False),
@@ -88,6 +117,7 @@ PREDICTIONS = pa.schema(
         pa.field("model_name", pa.string(), nullable=False),
         pa.field("model_version", pa.int64(), nullable=False),
         pa.field("model_kind", pa.string(), nullable=False),
+        pa.field("lookback", pa.int64(), nullable=False),
         pa.field("bars_version", pa.int64(), nullable=False),
         pa.field("settings_hash", pa.string(), nullable=False),
         pa.field("environment_hash", pa.string(), nullable=False),

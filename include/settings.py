@@ -48,6 +48,9 @@ class Settings(BaseSettings):
     universe_sessions: int = Field(60, ge=2, description="A symbol is in the universe if seen in so many sessions.")
     holdout_sessions: int = Field(20, ge=1, description="Newest sessions that no model is fitted on.")
     train_windows: int = Field(300_000, ge=1000, description="Most windows a model is fitted on, a seeded sample.")
+    expectations: Path | None = Field(
+        None, description="YAML file of expectations, in place of include/quality/expectations.yaml."
+    )
     threads: int = Field(2, ge=1, description="Threads of ONNX Runtime, Arrow and TensorFlow in one task.")
     seed: int = Field(7, description="Seed of every random choice in training.")
     model_name: str = Field("closecast", description="The registered model in MLflow.")
@@ -56,13 +59,20 @@ class Settings(BaseSettings):
     )
     airflow_port: int | None = Field(None, description="Port of Airflow's pages; a free one by default.")
     mlflow_port: int | None = Field(None, description="Port of MLflow's pages; a free one by default.")
+    symbol_changes: Path | None = Field(
+        None, description="CSV of renames and redenominations; symbol_changes.csv in the home by default."
+    )
+    audit_window_days: int = Field(400, ge=1, description="Every version of a table of so many days stays readable.")
+    upload_retention_days: int | None = Field(
+        None, ge=1, description="Kept uploads older than this are removed by maintain_lake; never by default."
+    )
     slack_webhook_url: SecretStr | None = Field(None, description="Slack incoming webhook for failures.")
     airflow_url: str | None = Field(None, description="Airflow's address as people reach it, for links in messages.")
 
-    @field_validator("home")
+    @field_validator("home", "expectations")
     @classmethod
-    def _absolute(cls, home: Path) -> Path:
-        return home.expanduser().absolute()
+    def _absolute(cls, path: Path | None) -> Path | None:
+        return path and path.expanduser().absolute()
 
     @field_validator("uploads")
     @classmethod
@@ -139,9 +149,19 @@ class Settings(BaseSettings):
         return self.home / "lake"
 
     @property
+    def symbol_changes_file(self) -> Path:
+        """The table of renames and redenominations; a home may do without."""
+        return self.symbol_changes or self.home / "symbol_changes.csv"
+
+    @property
     def published(self) -> Path:
         """Forecasts as files, one CSV and one Parquet a session."""
         return self.home / "published"
+
+    @property
+    def data_docs(self) -> Path:
+        """Pages of the newest validations; `index.html` lists them."""
+        return self.home / "data_docs"
 
     @property
     def model_cache(self) -> Path:
@@ -169,9 +189,12 @@ class Settings(BaseSettings):
         return self.mlflow_tracking_uri or f"sqlite:///{self.mlflow_home / 'mlflow.db'}"
 
     def fingerprint(self) -> str:
-        """Hash of the settings that can change a forecast (no paths, ports or secrets)."""
+        """Hash of what can change a forecast: settings (no paths, ports or secrets) and the table of symbol changes."""
         chosen = {"calendar", "universe_sessions", "holdout_sessions", "train_windows", "seed", "model_name"}
-        return hashlib.sha256(self.model_dump_json(include=chosen).encode()).hexdigest()[:16]
+        found = hashlib.sha256(self.model_dump_json(include=chosen).encode())
+        if self.symbol_changes_file.is_file():
+            found.update(self.symbol_changes_file.read_bytes())
+        return found.hexdigest()[:16]
 
 
 @lru_cache(maxsize=1)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from include.console import build_table, out
+from include.lake.catalog import committed_state, find_committed
 from include.lake.predictions import scored_sessions
-from include.lake.tables import BARS, UPLOADS, list_partitions, open_table, read_all, table_version
+from include.lake.tables import BARS, list_partitions
 from include.settings import Settings
 from include.system.state import check_health, read_state
 
@@ -14,8 +15,8 @@ from include.system.state import check_health, read_state
 def read_status(settings: Settings) -> dict[str, Any]:
     """Gather the state of a home; nothing secret is in it."""
     state = read_state(settings)
-    version = table_version(settings.lake, BARS)
-    sessions = [] if version is None else list_partitions(open_table(settings.lake, BARS))
+    bars = find_committed(settings.lake, BARS)
+    sessions = list_partitions(bars) if bars else []
     scored = scored_sessions(settings.lake)
     return {
         "home": settings.home,
@@ -23,8 +24,8 @@ def read_status(settings: Settings) -> dict[str, Any]:
         "airflow_url": state.airflow_url if state else None,
         "mlflow_url": state.mlflow_url if state else None,
         "components": check_health(state) if state else {},
-        "uploads": read_all(settings.lake, UPLOADS, columns=["sha256"]).num_rows,
-        "bars_version": version,
+        "uploads": committed_state(settings.lake).sequence,
+        "bars_version": bars.version() if bars else None,
         "sessions": len(sessions),
         "newest_session": sessions[-1] if sessions else None,
         "newest_forecast": scored[-1] if scored else None,

@@ -33,13 +33,15 @@ def ingest(session: str) -> list[str]:
 
 def validate(session: str) -> int:
     """Validate the session and fail where it is blocked; return the version of bars that passed."""
-    from include.quality.session import require_valid, validate_session
+    from include.quality.docs import link_page
+    from include.quality.results import describe, require_valid
+    from include.quality.session import validate_session
 
-    report = validate_session(load_settings(), parse_session(session))
-    for result in report.results:
-        if not result.success:
-            named = ", ".join(result.symbols)
-            _say(f"{result.severity}: {result.expectation}: {result.unexpected_count} rows {named} {result.detail}")
+    settings = load_settings()
+    report = validate_session(settings, parse_session(session))
+    for result in report.failed:
+        _say(f"{'blocked' if result.severity == 'session' else 'warning'}: {describe(result)}")
+    _say(f"Data Docs, drawn in {report.page_seconds:.2f} s: {link_page(settings, report)}")
     require_valid(report)
     return report.bars_version
 

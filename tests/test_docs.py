@@ -17,7 +17,7 @@ import typer
 
 from include import errors
 from include.cli import app
-from include.ingest.ingest import CONFLICT
+from include.ingest.judge import CONFLICT
 from include.lake.tables import Table
 from include.market import upload_rows
 from include.market.upload_columns import ACCEPTED_NAMES

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,11 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 
 from include.errors import NotFoundError
-from include.lake.tables import BARS, list_partitions, open_table, read_partitions
+from include.lake.asof import read_rows
+from include.lake.catalog import open_committed
+from include.lake.files import session_values
+from include.lake.identity import NO_CHANGES, SymbolChanges
+from include.lake.tables import BARS
 from include.schema import WINDOW_COLUMNS
 
 MOST_MISSING = 2
@@ -52,10 +57,40 @@ class BarCube:
     last_seen: npt.NDArray[np.int64]
     bars_version: int
 
+    @cached_property
+    def mask(self) -> npt.NDArray[np.bool_]:
+        """bool (n_sessions, n_symbols), true where the symbol has a row: no bar is without an open."""
+        return ~np.isnan(self.values[:, :, 0])
+
+
+@dataclass(frozen=True)
+class BarWindows:
+    """The newest sessions of each symbol as a model takes them.
+
+    Attributes
+    ----------
+    values
+        float32 (n_symbols, lookback, n_columns), the newest session last, NaN where there is no row.
+    mask
+        bool (n_symbols, lookback), true where the symbol has a row.
+    symbols
+        (n_symbols,), sorted: every symbol with a row in one of these sessions.
+    sessions
+        Oldest first; fewer than lookback where the table begins later.
+    bars_version
+        Version of the table that was read.
+    """
+
+    values: npt.NDArray[np.float32]
+    mask: npt.NDArray[np.bool_]
+    symbols: npt.NDArray[np.object_]
+    sessions: list[date]
+    bars_version: int
+
 
 def open_bars(lake: Path, *, version: int | None = None) -> DeltaTable:
-    """Open bars at a version, the newest by default."""
-    return open_table(lake, BARS, version=version)
+    """Open bars at a version, by default the newest that the catalog names."""
+    return open_committed(lake, BARS, version=version)
 
 
 def newest_session(lake: Path) -> date:
@@ -66,7 +101,8 @@ def newest_session(lake: Path) -> date:
     NotFoundError
         There are no bars yet.
     """
-    return list_partitions(open_bars(lake))[-1]
+    newest: date = session_values(open_bars(lake))[-1].as_py()
+    return newest
 
 
 def sessions_up_to(bars: DeltaTable, as_of: date, *, count: int | None = None) -> list[date]:
@@ -77,14 +113,18 @@ def sessions_up_to(bars: DeltaTable, as_of: date, *, count: int | None = None) -
     NotFoundError
         `as_of` itself has no bars.
     """
-    sessions = [session for session in list_partitions(bars) if session <= as_of]
+    present = session_values(bars)
+    present = present.filter(pc.less_equal(present, pa.scalar(as_of, pa.date32())))
+    sessions: list[date] = present[-count if count else 0 :].to_pylist()
     if not sessions or sessions[-1] != as_of:
         newest = f"the newest before it is {sessions[-1]}" if sessions else "none before it"
         raise NotFoundError(f"session {as_of} must have bars", value=newest, place="bars")
-    return sessions[-count:] if count else sessions
+    return sessions
 
 
-def read_cube(bars: DeltaTable, sessions: Sequence[date], *, window: int | None = None) -> BarCube:
+def read_cube(
+    bars: DeltaTable, sessions: Sequence[date], *, window: int | None = None, changes: SymbolChanges = NO_CHANGES
+) -> BarCube:
     """Read sessions into a dense cube.
 
     Parameters
@@ -96,35 +136,98 @@ def read_cube(bars: DeltaTable, sessions: Sequence[date], *, window: int | None 
     window
         Give `values` for the newest `window` sessions alone (all by default): what a model looks back on is often less
         than what decides whether a symbol is still listed. Where there are fewer sessions, NaN stands before them.
+    changes
+        Renames and redenominations; those known at the newest session are applied.
     """
     kept = list(sessions)[-(window or len(sessions)) :]
     older = list(sessions)[: len(sessions) - len(kept)]
-    recent = read_partitions(bars, "session", kept, columns=["session", "symbol", *WINDOW_COLUMNS])
-    seen = read_partitions(bars, "session", older, columns=["session", "symbol", "close"])
+    known = changes.known_at(sessions[-1]) if sessions else NO_CHANGES
+    recent = read_rows(bars, kept, ["session", "symbol", *WINDOW_COLUMNS], changes=known, as_of=date.max)
+    seen = read_rows(bars, older, ["session", "symbol", "close"], changes=known, as_of=date.max)
     symbols, (recent_code, seen_code) = _encode_symbols(recent, seen)
     length = window or len(sessions)
     values = np.full((length, len(symbols), len(WINDOW_COLUMNS)), np.nan, dtype=np.float32)
-    position = _session_positions(recent, sessions)
-    for axis, name in enumerate(WINDOW_COLUMNS):
-        values[position - len(sessions) + length, recent_code, axis] = _as_float(recent, name)
+    position, seen_position = _session_positions(recent, sessions), _session_positions(seen, sessions)
+    _scatter(values, position - len(sessions) + length, recent_code, recent, WINDOW_COLUMNS)
     last_seen = np.full(len(symbols), -1, dtype=np.int64)
-    np.maximum.at(last_seen, seen_code, _session_positions(seen, sessions))
+    np.maximum.at(last_seen, seen_code, seen_position)
     np.maximum.at(last_seen, recent_code, position)
     last_close = np.full(len(symbols), np.nan)
-    for table, codes in ((seen, seen_code), (recent, recent_code)):
-        newest = last_seen[codes] == _session_positions(table, sessions)
+    for table, codes, at in ((seen, seen_code, seen_position), (recent, recent_code, position)):
+        newest = last_seen[codes] == at
         last_close[codes[newest]] = _as_float(table, "close")[newest]
     return BarCube(values, kept, symbols, last_close, last_seen, int(bars.version()))
+
+
+def read_windows(
+    bars: DeltaTable,
+    as_of: date,
+    *,
+    lookback: int,
+    columns: Sequence[str] = WINDOW_COLUMNS,
+    symbols: Sequence[str] | None = None,
+    changes: SymbolChanges = NO_CHANGES,
+) -> BarWindows:
+    """Read the newest `lookback` sessions up to `as_of` into one window a symbol.
+
+    Parameters
+    ----------
+    bars
+        The table, open at the version that is wanted.
+    as_of
+        The windows' last session.
+    lookback
+        Sessions in a window, at least 1.
+    columns
+        Prices, volume, market_cap, in the order of the last axis.
+    symbols
+        Some symbols; all by default.
+    changes
+        Renames and redenominations; those known at `as_of` are applied.
+
+    Raises
+    ------
+    NotFoundError
+        `as_of` has no bars.
+    """
+    sessions = sessions_up_to(bars, as_of, count=lookback)
+    # The open says where a row is, whatever columns are wanted.
+    needed = ["session", "symbol", *dict.fromkeys((*columns, "open"))]
+    rows = read_rows(bars, sessions, needed, symbols=symbols, changes=changes, as_of=as_of)
+    names, (code,) = _encode_symbols(rows)
+    values = np.full((len(names), lookback, len(columns)), np.nan, dtype=np.float32)
+    position = _session_positions(rows, sessions) + lookback - len(sessions)
+    _scatter(values, code, position, rows, columns)
+    mask = np.zeros(values.shape[:2], dtype=bool)
+    mask[code, position] = True
+    return BarWindows(values, mask, names, sessions, int(bars.version()))
+
+
+def _scatter(
+    values: npt.NDArray[np.float32],
+    first: npt.NDArray[np.int64],
+    second: npt.NDArray[np.int64],
+    rows: pa.Table,
+    columns: Sequence[str],
+) -> None:
+    """Write each row's columns to its place (first, second) of a dense array."""
+    flat = values.reshape(-1, len(columns))
+    place = first * values.shape[1] + second
+    for axis, name in enumerate(columns):
+        flat[place, axis] = _as_float(rows, name)
 
 
 def _encode_symbols(*tables: pa.Table) -> tuple[npt.NDArray[np.object_], list[npt.NDArray[np.int64]]]:
     """Give each row the position of its symbol among the sorted symbols of all tables."""
     chunks = [chunk for table in tables for chunk in table["symbol"].chunks]
-    encoded = pa.chunked_array(chunks).unify_dictionaries().combine_chunks()
+    encoded = pa.chunked_array(chunks, tables[0]["symbol"].type).unify_dictionaries().combine_chunks()
+    indices = encoded.indices.to_numpy()
     order = pc.sort_indices(encoded.dictionary).to_numpy()
-    rank = np.empty(len(order), dtype=np.int64)
+    # A dictionary may hold names of rows that were filtered out.
+    order = order[np.bincount(indices, minlength=len(order))[order] > 0]
+    rank = np.empty(len(encoded.dictionary), dtype=np.int64)
     rank[order] = np.arange(len(order))
-    codes = rank[encoded.indices.to_numpy()]
+    codes = rank[indices]
     bounds = np.cumsum([table.num_rows for table in tables])[:-1]
     return encoded.dictionary.take(pa.array(order)).to_numpy(zero_copy_only=False), list(np.split(codes, bounds))
 

@@ -1,30 +1,45 @@
-"""The Delta tables: where each lies, its schema and partition column, and the two writes that are used.
+"""The Delta tables: where each lies, its schema and partition column, and the few ways in which they are written.
 
 Only append and partition overwrite are used: no MERGE, no deletion vectors. A commit is atomic; a table's earlier
-versions stay readable. Files are chosen by partition value before Parquet is opened, so a read costs what it returns
-and not what the table has come to hold.
+versions stay readable. Files are chosen by partition value or by the log's own statistics before Parquet is opened, so
+a read costs what it returns and not what the table has come to hold.
+
+Which version of bars, quarantine and restatements may be read is said by `include.lake.catalog`, not here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+import time
+import uuid
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from urllib.parse import unquote
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
-from deltalake import DeltaTable, write_deltalake
+import pyarrow.parquet as pq
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, write_deltalake
+from deltalake.transaction import AddAction, RemoveAction
 from filelock import FileLock
 
 from include import schema
 from include.errors import NotFoundError
 
+_CONFIGURATION = {
+    # The log is what makes an old version readable; deltalake would drop what is older than 30 days at a checkpoint.
+    "delta.enableExpiredLogCleanup": "false",
+    "delta.logRetentionDuration": "interval 3650 days",
+}
+_NO_CLEANUP = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
+
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the lake; `partition` is a date column, or None where the table is small."""
+    """A table of the lake; `partition` is a column whose values have folders, or None where the table is small."""
 
     name: str
     schema: pa.Schema
@@ -37,8 +52,9 @@ class Table:
 
 BARS = Table("bars", schema.BARS, partition="session")
 QUARANTINE = Table("quarantine", schema.QUARANTINE, partition="upload_sha256")
+RESTATEMENTS = Table("restatements", schema.RESTATEMENTS)
 UPLOADS = Table("uploads", schema.UPLOADS)
-VALIDATIONS = Table("validations", schema.VALIDATIONS)
+VALIDATIONS = Table("validations", schema.VALIDATIONS, partition="session")
 PREDICTIONS = Table("predictions", schema.PREDICTIONS, partition="as_of")
 ADHOC_PREDICTIONS = Table("adhoc_predictions", schema.PREDICTIONS, partition="as_of")
 PROMOTIONS = Table("promotions", schema.PROMOTIONS)
@@ -68,12 +84,14 @@ def table_version(lake: Path, table: Table) -> int | None:
     return int(DeltaTable(path).version()) if DeltaTable.is_deltatable(path) else None
 
 
-def append_rows(lake: Path, table: Table, rows: pa.Table) -> int:
-    """Append rows in one commit and return the table's new version."""
+def append_rows(lake: Path, table: Table, rows: pa.Table | pa.RecordBatchReader) -> int:
+    """Append rows in one commit and return the table's new version; a reader is written as it comes."""
     return _write(lake, table, rows, mode="append", predicate=None)
 
 
-def replace_partitions(lake: Path, table: Table, rows: pa.Table, values: Sequence[date | str]) -> int:
+def replace_partitions(
+    lake: Path, table: Table, rows: pa.Table | pa.RecordBatchReader, values: Sequence[date | str]
+) -> int:
     """Replace the partitions with these values by `rows`, in one commit, and return the table's new version."""
     if table_version(lake, table) is None:
         return append_rows(lake, table, rows)
@@ -81,39 +99,141 @@ def replace_partitions(lake: Path, table: Table, rows: pa.Table, values: Sequenc
     return _write(lake, table, rows, mode="overwrite", predicate=f"{table.partition} IN ({wanted})")
 
 
-def _write(lake: Path, table: Table, rows: pa.Table, *, mode: str, predicate: str | None) -> int:
+def _write(lake: Path, table: Table, rows: pa.Table | pa.RecordBatchReader, *, mode: str, predicate: str | None) -> int:
     path = table.path(lake)
-    partition_by = [table.partition] if table.partition else None
     write_deltalake(  # type: ignore[call-overload]  # its overloads tie mode to predicate
-        path, rows.cast(table.schema), mode=mode, predicate=predicate, partition_by=partition_by, name=table.name
+        path,
+        rows.cast(table.schema),
+        mode=mode,
+        predicate=predicate,
+        partition_by=[table.partition] if table.partition else None,
+        name=table.name,
+        configuration=_CONFIGURATION,
+        post_commithook_properties=_NO_CLEANUP,
     )
     return int(DeltaTable(path).version())
 
 
 def lock_lake(lake: Path) -> FileLock:
-    """Return the lock under which read-then-replace of bars happens, so that no two ingests lose a row."""
+    """Return the lock under which bars change, so that no two ingests lose a row."""
     lake.mkdir(parents=True, exist_ok=True)
     return FileLock(lake / ".ingest.lock")
 
 
+def write_file(lake: Path, table: Table, value: date, rows: pa.Table) -> AddAction:
+    """Write one data file of a partition and return what `commit_files` needs to make it part of the table.
+
+    Until then no reader sees it. The name is new each time: a file that an older version refers to is never rewritten.
+    """
+    name = f"{table.partition}={value.isoformat()}/{uuid.uuid4().hex}.parquet"
+    path = Path(table.path(lake)) / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    texts = [field.name for field in table.schema if not pa.types.is_floating(field.type)]
+    # Prices hardly repeat: a dictionary of them costs twice the time. Arrow's own schema would make text a dictionary.
+    pq.write_table(rows.drop_columns([table.partition]), path, use_dictionary=texts, store_schema=False)
+    first, last = rows["symbol"][0].as_py(), rows["symbol"][-1].as_py()
+    stats = {"numRecords": rows.num_rows, "minValues": {"symbol": first}, "maxValues": {"symbol": last}}
+    return AddAction(
+        path=name,
+        size=path.stat().st_size,
+        partition_values={str(table.partition): value.isoformat()},
+        modification_time=int(time.time() * 1000),
+        data_change=True,
+        stats=json.dumps(stats),
+    )
+
+
+def read_file(lake: Path, table: Table, file: AddAction) -> pa.Table:
+    """Read one data file that may not be part of its table yet."""
+    rows = pq.read_table(Path(table.path(lake)) / file.path, partitioning=None)
+    value = date.fromisoformat(str(file.partition_values[str(table.partition)]))
+    rows = rows.append_column(table.partition, pa.repeat(pa.scalar(value, pa.date32()), rows.num_rows))
+    return rows.select(table.schema.names).cast(table.schema)
+
+
+def commit_files(
+    lake: Path,
+    table: Table,
+    added: Sequence[AddAction],
+    *,
+    replaced: Collection[date] = (),
+    metadata: Mapping[str, str] | None = None,
+) -> int:
+    """Make files part of the table in place of what the replaced partitions hold, in one commit.
+
+    Parameters
+    ----------
+    lake, table
+        A table partitioned by a date; it is created where it is not there.
+    added
+        As `write_file` gives them.
+    replaced
+        Partition values whose present files leave the table (older versions keep them).
+    metadata
+        Written into the commit.
+
+    Returns
+    -------
+    int
+        The table's new version.
+    """
+    path = table.path(lake)
+    partition_by = [str(table.partition)]
+    opened = DeltaTable.create(
+        path, table.schema, mode="ignore", partition_by=partition_by, name=table.name, configuration=_CONFIGURATION
+    )
+    removed = _remove_partitions(opened, table, replaced) if replaced else []
+    opened.create_write_transaction(
+        [*removed, *added],
+        "append",
+        table.schema,
+        partition_by,
+        commit_properties=CommitProperties(custom_metadata=dict(metadata or {})),
+        post_commithook_properties=_NO_CLEANUP,
+    )
+    opened.update_incremental()
+    return int(opened.version())
+
+
+def _remove_partitions(opened: DeltaTable, table: Table, values: Collection[date]) -> list[RemoveAction]:
+    files = list_files(opened).select(["path", "size_bytes", f"partition.{table.partition}"])
+    present = files.filter(pc.is_in(files.column(2), pa.array(list(values), pa.date32())))
+    now = int(time.time() * 1000)
+    return [
+        RemoveAction(path, True, now, size, {str(table.partition): value.isoformat()})
+        for path, size, value in zip(*(column.to_pylist() for column in present.columns), strict=True)
+    ]
+
+
 def list_partitions(table: DeltaTable) -> list[date]:
     """Return the distinct partition dates of an open table, oldest first."""
-    actions = table.get_add_actions(flatten=True)
-    (column,) = (name for name in actions.schema.names if name.startswith("partition."))
-    return sorted(set(pa.chunked_array(actions.column(column)).drop_null().to_pylist()))
+    files = list_files(table)
+    (column,) = (name for name in files.column_names if name.startswith("partition."))
+    return sorted(set(files[column].drop_null().to_pylist()))
+
+
+def list_files(table: DeltaTable) -> pa.Table:
+    """Return the files of an open table as its log has them.
+
+    Returns
+    -------
+    pyarrow.Table
+        path, size_bytes, num_records, `partition.NAME`, and `min.COLUMN`, `max.COLUMN` where statistics were written.
+    """
+    return pa.table(table.get_add_actions(flatten=True))
 
 
 def read_partitions(
-    table: DeltaTable, key: str, values: Iterable[date], *, columns: Sequence[str] | None = None
+    table: DeltaTable, key: str, values: Iterable[date | str], *, columns: Sequence[str] | None = None
 ) -> pa.Table:
-    """Read the partitions of a date column, only those files and only those columns.
+    """Read the partitions of a column, only those files and only those columns.
 
     Returns
     -------
     pyarrow.Table
         `columns` (all by default); symbol comes dictionary encoded. No rows where no partition has such a value.
     """
-    wanted = [value.isoformat() for value in values]
+    wanted = [str(value) for value in values]
     files = table.file_uris(file_pruning_predicate=[(key, "in", wanted)]) if wanted else []
     fields = pa.schema(table.schema().to_arrow())
     names = list(columns) if columns is not None else fields.names
@@ -121,6 +241,27 @@ def read_partitions(
         return pa.schema([_dictionary(fields.field(name)) for name in names]).empty_table()
     form = ds.ParquetFileFormat(read_options={"dictionary_columns": ["symbol"]})
     return _open_files(table, files, form, fields.field(key)).to_table(columns=names)
+
+
+def read_where(
+    table: DeltaTable, key: str, low: object, high: object, *, columns: Sequence[str] | None = None
+) -> pa.Table:
+    """Read the rows whose `key`, no partition column, lies between two values, both included.
+
+    Only the files are opened whose statistics, kept in the log, allow such a row.
+    """
+    fields = pa.schema(table.schema().to_arrow())
+    names = list(columns) if columns is not None else fields.names
+    actions = list_files(table)
+    bounds = [pc.fill_null(pc.greater_equal(actions[f"max.{key}"], pa.scalar(low, fields.field(key).type)), True)]
+    bounds.append(pc.fill_null(pc.less_equal(actions[f"min.{key}"], pa.scalar(high, fields.field(key).type)), True))
+    paths = actions["path"].filter(pc.and_(*bounds)).to_pylist()
+    if not paths:
+        return pa.schema([fields.field(name) for name in names]).empty_table()
+    files = [f"{table.table_uri.rstrip('/')}/{path}" for path in paths]
+    (partition,) = table.metadata().partition_columns or (None,)
+    found = _open_files(table, files, ds.ParquetFileFormat(), fields.field(partition) if partition else None)
+    return found.to_table(columns=names, filter=(pc.field(key) >= low) & (pc.field(key) <= high))
 
 
 def _open_files(table: DeltaTable, files: Sequence[str], form: ds.FileFormat, partition: pa.Field | None) -> ds.Dataset:
@@ -148,6 +289,12 @@ def read_all(lake: Path, table: Table, *, columns: Sequence[str] | None = None) 
     """Read a whole small table; no rows where it has not been written yet."""
     names = list(columns or table.schema.names)
     opened = DeltaTable(table.path(lake)) if DeltaTable.is_deltatable(table.path(lake)) else None
+    return read_opened(opened, table, columns=names)
+
+
+def read_opened(opened: DeltaTable | None, table: Table, *, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read all of an open table; no rows where there is none."""
+    names = list(columns or table.schema.names)
     files = opened.file_uris() if opened else []
     if opened is None or not files:
         return table.schema.empty_table().select(names)

@@ -29,7 +29,9 @@ ROW_HAS_ALL_FIELDS = "row_has_all_fields"
 UPLOAD_BARS = pa.schema(
     [pa.field("row_number", pa.int64()), *(BARS.field(name) for name in ("symbol", "session", *WINDOW_COLUMNS))]
 )
-REFUSED = pa.schema([field for field in QUARANTINE if field.name not in ("upload_sha256", "quarantined_at")])
+REFUSED = pa.schema(
+    [field for field in QUARANTINE if field.name not in ("upload_sha256", "quarantined_at", "resolved_by")]
+)
 
 _SHOWN_CHARS = 80
 _ENCODED = pa.dictionary(pa.int32(), pa.string())

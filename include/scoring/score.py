@@ -20,7 +20,9 @@ import pyarrow.compute as pc
 
 from include.errors import ClosecastError, InputError
 from include.lake.bars import BarCube, open_bars, read_cube, sessions_up_to
-from include.lake.tables import ADHOC_PREDICTIONS, PREDICTIONS, QUARANTINE, Table, append_rows, read_all
+from include.lake.catalog import find_committed
+from include.lake.identity_file import load_symbol_changes
+from include.lake.tables import ADHOC_PREDICTIONS, PREDICTIONS, QUARANTINE, Table, append_rows, read_where
 from include.market.sessions import next_session
 from include.provenance import code_version, environment_hash
 from include.registry.resolve import ModelVersion, resolve_version
@@ -103,7 +105,7 @@ def _score(
     clock.lap("resolve")
     bars = open_bars(settings.lake)
     sessions = sessions_up_to(bars, as_of, count=max(settings.universe_sessions, model.lookback))
-    cube = read_cube(bars, sessions, window=model.lookback)
+    cube = read_cube(bars, sessions, window=model.lookback, changes=load_symbol_changes(settings))
     universe = judge_universe(cube, newest=len(sessions) - 1, quarantined=_quarantined(settings, as_of))
     clock.lap("read")
     log_returns = forecast_log_returns(settings, model, cube, universe)
@@ -142,9 +144,12 @@ class _Stopwatch:
 
 
 def _quarantined(settings: Settings, as_of: date) -> set[str]:
-    """Return the symbols whose row of a session was refused."""
-    refused = read_all(settings.lake, QUARANTINE, columns=["symbol", "session"])
-    return set(refused.filter(pc.field("session") == as_of)["symbol"].to_pylist())
+    """Return the symbols whose row of a session was refused and not released or repaired since."""
+    quarantine = find_committed(settings.lake, QUARANTINE)
+    if quarantine is None:
+        return set()
+    refused = read_where(quarantine, "session", as_of, as_of, columns=["symbol", "resolved_by"])
+    return set(refused.filter(pc.is_null(refused["resolved_by"]))["symbol"].to_pylist())
 
 
 def forecast_log_returns(
@@ -222,6 +227,7 @@ def _stamp(
         "model_name": model.name,
         "model_version": model.version,
         "model_kind": model.kind,
+        "lookback": model.lookback,
         "bars_version": cube.bars_version,
         "settings_hash": settings.fingerprint(),
         "environment_hash": environment_hash(),

@@ -20,8 +20,10 @@ import numpy as np
 
 from include.errors import InputError, NotFoundError
 from include.lake.bars import MOST_MISSING, BarCube, open_bars, read_cube
-from include.lake.tables import list_partitions
+from include.lake.files import list_sessions
+from include.lake.identity_file import load_symbol_changes
 from include.provenance import code_version, environment_hash
+from include.quality.snapshot import require_valid_snapshot
 from include.registry.store import EXPERIMENT, GRAPH, connect, promote_version, register_graph
 from include.schema import TARGETS
 from include.scoring.graph import load_graph, run_graph
@@ -90,7 +92,7 @@ def take_snapshot(settings: Settings, *, last_session: date | None = None) -> Sn
         There are too few sessions to fit on and hold some out.
     """
     bars = open_bars(settings.lake)
-    sessions = [day for day in list_partitions(bars) if last_session is None or day <= last_session]
+    sessions = [day for day in list_sessions(bars) if last_session is None or day <= last_session]
     holdout = settings.holdout_sessions
     if len(sessions) < 2 * holdout or len(sessions) < 30:
         rule = f"bars must hold at least {max(30, 2 * holdout)} sessions to train on"
@@ -99,10 +101,18 @@ def take_snapshot(settings: Settings, *, last_session: date | None = None) -> Sn
 
 
 def read_snapshot(settings: Settings, snapshot: Snapshot) -> BarCube:
-    """Read all bars of a snapshot."""
+    """Read all bars of a snapshot, once they have passed its validation.
+
+    Raises
+    ------
+    BlockedError
+        The snapshot fails its validation: nothing may be trained on it.
+    """
     bars = open_bars(settings.lake, version=snapshot.bars_version)
-    sessions = [day for day in list_partitions(bars) if snapshot.first_session <= day <= snapshot.last_session]
-    return read_cube(bars, sessions)
+    sessions = [day for day in list_sessions(bars) if snapshot.first_session <= day <= snapshot.last_session]
+    cube = read_cube(bars, sessions, changes=load_symbol_changes(settings))
+    require_valid_snapshot(settings, cube, snapshot.last_session)
+    return cube
 
 
 def fit_candidate(

@@ -34,7 +34,7 @@ import os, sys
 from pathlib import Path
 from include.ingest import ingest
 from include.settings import Settings
-ingest.append_rows = lambda *_: os._exit(9)
+ingest.append_operation = lambda *_: os._exit(9)
 ingest.ingest_upload(Settings(home=Path(sys.argv[1]), _env_file=None), Path(sys.argv[2]))
 """
 
@@ -105,7 +105,8 @@ def test_a_process_killed_between_bars_and_uploads_leaves_no_lock_and_no_double(
         [sys.executable, "-c", KILLED, str(settings.home), str(path)], cwd=PROJECT_ROOT, check=False, timeout=60
     )
     assert killed.returncode == 9
-    assert table_version(settings.lake, BARS) == 1
+    assert table_version(settings.lake, BARS) == 2
+    assert symbols_in(settings) == ["OLD"]
     assert read_all(settings.lake, UPLOADS).num_rows == 1
     report = ingest_upload(settings, path)
     assert (report.rows, report.accepted, report.quarantined, report.duplicates) == (4, 2, 1, 1)

@@ -39,6 +39,7 @@ def forecast_row(
         "model_name": "closecast",
         "model_version": 1,
         "model_kind": "ridge",
+        "lookback": 8,
         "bars_version": 0,
         "settings_hash": "s",
         "environment_hash": "e",

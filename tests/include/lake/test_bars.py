@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 
 from include.errors import NotFoundError
-from include.lake.bars import newest_session, open_bars, read_cube, sessions_up_to
-from include.lake.tables import BARS, append_rows, replace_partitions
+from include.lake.bars import newest_session, open_bars, read_cube, read_windows, sessions_up_to
+from include.lake.identity import SymbolChange, SymbolChanges
 from include.schema import WINDOW_COLUMNS
+from tests.include.lake.commits import put_bars
 from tests.include.lake.rows import bar_row, bar_rows
 
 DAYS = [date(2018, 5, 28) + timedelta(days=number) for number in range(9)]
@@ -39,7 +40,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory, frame: pd.DataFrame) -> Path:
     folder = tmp_path_factory.mktemp("lake")
     for _, rows in frame.groupby("session", sort=False):
         records = rows.astype(object).where(rows.notna(), None).to_dict("records")
-        append_rows(folder, BARS, bar_rows(records))
+        put_bars(folder, bar_rows(records))
     return folder
 
 
@@ -83,8 +84,8 @@ def test_a_session_without_rows_is_all_missing(lake: Path) -> None:
 
 
 def test_a_correction_is_not_seen_at_the_earlier_version(tmp_path: Path) -> None:
-    append_rows(tmp_path, BARS, bar_rows([bar_row("A", DAYS[0])]))
-    replace_partitions(tmp_path, BARS, bar_rows([bar_row("A", DAYS[0], close=1.75)]), DAYS[:1])
+    put_bars(tmp_path, bar_rows([bar_row("A", DAYS[0])]))
+    put_bars(tmp_path, bar_rows([bar_row("A", DAYS[0], close=1.75)]), replacing=True)
     found = [read_cube(open_bars(tmp_path, version=version), DAYS[:1]).last_close.tolist() for version in (0, 1)]
     assert found == [[1.5], [1.75]]
 
@@ -104,3 +105,53 @@ def test_a_session_without_bars_is_named(lake: Path, day: date, newest: str) -> 
     with pytest.raises(NotFoundError, match=f"session {day} must have bars") as caught:
         sessions_up_to(open_bars(lake), day)
     assert caught.value.value == newest
+
+
+@pytest.mark.parametrize("lookback", [1, 4, 99])
+@pytest.mark.parametrize("columns", [WINDOW_COLUMNS, ("volume", "close")])
+def test_windows_are_the_pivot_turned_to_symbols(
+    lake: Path, frame: pd.DataFrame, lookback: int, columns: tuple[str, ...]
+) -> None:
+    found = read_windows(open_bars(lake), DAYS[6], lookback=lookback, columns=columns)
+    kept = DAYS[:7][-lookback:]
+    known = frame[frame["session"].isin(kept)]
+    assert found.sessions == kept
+    assert found.symbols.tolist() == sorted(known["symbol"].unique(), key=str.encode)
+    assert found.values.shape == (len(found.symbols), lookback, len(columns))
+    absent = lookback - len(kept)
+    assert not found.mask[:, :absent].any()
+    assert np.isnan(found.values[:, :absent]).all()
+    present = known.pivot(index="symbol", columns="session", values="open").reindex(found.symbols, columns=kept).notna()
+    np.testing.assert_array_equal(found.mask[:, absent:], present.to_numpy())
+    for axis, name in enumerate(columns):
+        pivot = known.pivot(index="symbol", columns="session", values=name).reindex(found.symbols, columns=kept)
+        np.testing.assert_array_equal(found.values[:, absent:, axis], pivot.to_numpy(dtype=np.float32))
+
+
+def test_windows_of_some_symbols(lake: Path) -> None:
+    every = read_windows(open_bars(lake), DAYS[6], lookback=3)
+    some = read_windows(open_bars(lake), DAYS[6], lookback=3, symbols=["a", "S9", "nosuch"])
+    assert some.symbols.tolist() == ["S9", "a"]
+    chosen = np.isin(every.symbols, some.symbols)
+    np.testing.assert_array_equal(some.values, every.values[chosen])
+    assert read_windows(open_bars(lake), DAYS[6], lookback=3, symbols=[]).values.shape == (0, 3, 6)
+
+
+def test_the_mask_of_a_cube_says_where_a_row_is(lake: Path, frame: pd.DataFrame) -> None:
+    cube = read_cube(open_bars(lake), DAYS)
+    assert cube.mask.sum() == len(frame)
+
+
+@pytest.mark.parametrize("window", [None, 2])
+def test_a_cube_is_read_under_the_names_of_its_newest_session(tmp_path: Path, window: int | None) -> None:
+    put_bars(tmp_path, bar_rows(bar_row(symbol, day) for day in DAYS[:3] for symbol in ("A", "B")))
+    put_bars(tmp_path, bar_rows(bar_row(symbol, DAYS[3]) for symbol in ("B", "N")))
+    changes = SymbolChanges((SymbolChange("A", "N", DAYS[3], 10.0),))
+    before = read_cube(open_bars(tmp_path), DAYS[:3], window=window, changes=changes)
+    assert before.symbols.tolist() == ["A", "B"]
+    cube = read_cube(open_bars(tmp_path), DAYS[:4], window=window, changes=changes)
+    assert cube.symbols.tolist() == ["B", "N"]
+    assert cube.values[-2:, 1, 3].tolist() == [15.0, 1.5]
+    assert cube.last_close.tolist() == [1.5, 1.5]
+    ended = SymbolChanges((SymbolChange("B", "O", DAYS[3]),))
+    assert read_cube(open_bars(tmp_path), DAYS[:4], window=window, changes=ended).symbols.tolist() == ["A", "N", "O"]

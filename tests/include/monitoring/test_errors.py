@@ -7,10 +7,11 @@ from datetime import date, timedelta
 import numpy as np
 import pytest
 
-from include.lake.tables import BARS, PREDICTIONS, append_rows
+from include.lake.tables import PREDICTIONS, append_rows
 from include.monitoring.errors import SessionError, measure_errors, read_session_errors
 from include.schema import Status
 from include.settings import Settings
+from tests.include.lake.commits import put_bars
 from tests.include.lake.rows import MOMENT, bar_row, bar_rows, forecast_row, forecast_rows
 
 AS_OF, NEXT = date(2018, 6, 1), date(2018, 6, 2)
@@ -20,7 +21,7 @@ AS_OF, NEXT = date(2018, 6, 1), date(2018, 6, 2)
 def scored(settings: Settings) -> Settings:
     """A came 21 % above the last close, forecast 10 % above; B stayed, its open forecast at twice that."""
     bars = [bar_row("A", NEXT, open=121.0, close=110.0), bar_row("B", NEXT, open=100.0, close=100.0)]
-    append_rows(settings.lake, BARS, bar_rows([*bars, bar_row("A", AS_OF), bar_row("NEW", NEXT)]))
+    put_bars(settings.lake, bar_rows([*bars, bar_row("A", AS_OF), bar_row("NEW", NEXT)]))
     rows = [
         forecast_row("A", "open", 110.0, 100.0),
         forecast_row("A", "close", 110.0, 100.0),
@@ -61,7 +62,7 @@ def test_forecasts_that_are_still_to_come_true_are_left_out(scored: Settings) ->
 
 
 def test_without_forecasts_there_are_no_errors(settings: Settings) -> None:
-    append_rows(settings.lake, BARS, bar_rows([bar_row("A", AS_OF)]))
+    put_bars(settings.lake, bar_rows([bar_row("A", AS_OF)]))
     assert read_session_errors(settings) == []
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from include.errors import BlockedError, NotFoundError
 from include.lake.bars import open_bars
-from include.lake.tables import BARS, VALIDATIONS, append_rows, read_all, table_version
+from include.lake.tables import VALIDATIONS, read_all, table_version
 from include.quality.session import (
     EXAMPLES,
     ExpectationResult,
@@ -18,6 +18,7 @@ from include.quality.session import (
     validate_session,
 )
 from include.settings import Settings
+from tests.include.lake.commits import put_bars
 from tests.include.lake.rows import bar_row, bar_rows
 
 DAY = date(2018, 6, 10)
@@ -27,11 +28,11 @@ USUAL = [f"S{number:02}" for number in range(40)]
 def settle(settings: Settings, *changes: dict[str, object], rows: int = 40) -> ValidationReport:
     """Write five usual sessions and one of `rows` rows, the first of them changed, straight into the lake."""
     for back in range(1, 6):
-        append_rows(settings.lake, BARS, bar_rows(bar_row(name, DAY - timedelta(days=back)) for name in USUAL))
+        put_bars(settings.lake, bar_rows(bar_row(name, DAY - timedelta(days=back)) for name in USUAL))
     session = [bar_row(f"S{number:02}", DAY) for number in range(rows)]
     for at, change in enumerate(changes):
         session[at] |= change
-    append_rows(settings.lake, BARS, bar_rows(session))
+    put_bars(settings.lake, bar_rows(session))
     return validate_session(settings, DAY)
 
 
@@ -99,7 +100,7 @@ def test_the_row_count_is_held_against_the_sessions_before(settings: Settings, r
 
 
 def test_the_first_session_is_not_judged_by_its_row_count(settings: Settings) -> None:
-    append_rows(settings.lake, BARS, bar_rows([bar_row("A", DAY)]))
+    put_bars(settings.lake, bar_rows([bar_row("A", DAY)]))
     report = validate_session(settings, DAY)
     assert failed(report) == {}
     assert not [result for result in report.results if "row_count" in result.expectation]
@@ -107,7 +108,7 @@ def test_the_first_session_is_not_judged_by_its_row_count(settings: Settings) ->
 
 def test_results_are_kept_and_the_newest_are_read(settings: Settings) -> None:
     first = settle(settings, {"low": 1.1})
-    append_rows(settings.lake, BARS, bar_rows([bar_row("S01", DAY)]))
+    put_bars(settings.lake, bar_rows([bar_row("S01", DAY)]))
     second = validate_session(settings, DAY)
     assert read_all(settings.lake, VALIDATIONS).num_rows == len(first.results) + len(second.results)
     kept = read_validation(settings, DAY)
@@ -127,7 +128,7 @@ def test_a_blocked_session_is_kept_too_and_names_few_symbols(settings: Settings)
 
 
 def test_a_session_that_is_not_there(settings: Settings) -> None:
-    append_rows(settings.lake, BARS, bar_rows([bar_row("A", DAY)]))
+    put_bars(settings.lake, bar_rows([bar_row("A", DAY)]))
     with pytest.raises(NotFoundError, match="session 2018-06-11 must have bars"):
         validate_session(settings, DAY + timedelta(days=1))
     assert table_version(settings.lake, VALIDATIONS) is None

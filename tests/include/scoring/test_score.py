@@ -13,7 +13,7 @@ from include.errors import InputError, NotFoundError
 from include.ingest.ingest import ingest_upload
 from include.lake.bars import open_bars
 from include.lake.predictions import read_newest_run, read_run, scored_sessions
-from include.lake.tables import ADHOC_PREDICTIONS, BARS, append_rows, list_partitions
+from include.lake.tables import ADHOC_PREDICTIONS, BARS, list_partitions
 from include.market.exchange import simulate_exchange, write_exchange
 from include.schema import PREDICTIONS, TARGETS, Status
 from include.scoring.publish import publish_session, widen_run
@@ -21,6 +21,7 @@ from include.scoring.score import FALLBACK_REASON, build_rows, predict_symbols, 
 from include.scoring.universe import Universe
 from include.settings import Settings
 from tests.conftest import TrainedHome
+from tests.include.lake.commits import put_bars
 from tests.include.scoring.cubes import make_cube
 
 LAST = date(2024, 3, 26)
@@ -95,13 +96,13 @@ def test_an_unknown_symbol_is_named_and_nothing_written(trained_home: TrainedHom
 def test_one_bad_symbol_never_spoils_another(settings: Settings) -> None:
     sessions = [LAST - timedelta(days=back) for back in range(40, -1, -1)]
     prices = {"calm": 100.0, "tiny": 1e-12, "huge": 1e12, "still": 5.0}
-    append_rows(settings.lake, BARS, make_bars(sessions, prices, seed=3))
+    put_bars(settings.lake, make_bars(sessions, prices, seed=3))
     score_session(settings, LAST)
     rows = {(r["symbol"], r["target"]): r for r in read_newest_run(settings.lake, LAST).to_pylist()}
     assert {row["status"] for row in rows.values()} == {"scored"}
     assert all(0.5 < row["predicted"] / row["last_close"] < 2 for row in rows.values())
     alone = settings.model_copy(update={"home": settings.home / "alone"})
-    append_rows(alone.lake, BARS, make_bars(sessions, prices, seed=3).filter(pa.compute.field("symbol") == "calm"))
+    put_bars(alone.lake, make_bars(sessions, prices, seed=3).filter(pa.compute.field("symbol") == "calm"))
     score_session(alone, LAST)
     for row in read_newest_run(alone.lake, LAST).to_pylist():
         assert row["predicted"] == pytest.approx(rows["calm", row["target"]]["predicted"], rel=1e-6)
@@ -173,7 +174,5 @@ def test_a_session_with_fewer_before_it_than_the_lookback_is_too_short(trained_h
 def test_a_lake_may_lie_in_a_folder_of_any_name(tmp_path: Path, trained_home: TrainedHome, folder: str) -> None:
     uri = trained_home.settings.tracking_uri
     settings = Settings(home=tmp_path / folder, mlflow_tracking_uri=uri, _env_file=None)
-    append_rows(
-        settings.lake, BARS, make_bars([LAST - timedelta(days=back) for back in range(9, -1, -1)], {"a": 1.0}, seed=1)
-    )
+    put_bars(settings.lake, make_bars([LAST - timedelta(days=back) for back in range(9, -1, -1)], {"a": 1.0}, seed=1))
     assert score_session(settings, LAST).statuses == {"scored": 1}

@@ -1,0 +1,1 @@
+"""Groups of commands, each mounted by `include.cli`."""

@@ -1,0 +1,117 @@
+"""`closecast uploads`: what came, what became of it, what it corrected."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from include.commands.options import AsJson
+from include.console import build_table, emit, out
+
+app = typer.Typer(no_args_is_help=True, help="Uploads: list, show.")
+
+_SHOWN_CELLS = 20
+
+
+@app.command("list")
+def list_uploads(
+    last: Annotated[int, typer.Option(help="How many, the newest.")] = 20,
+    kind: Annotated[str | None, typer.Option(help="upload, release or repair; all by default.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the newest uploads, and the files that wait in the inbox."""
+    from include.home import current_settings
+    from include.ingest.inbox import list_waiting
+    from include.lake.catalog import read_operations
+
+    settings = current_settings()
+    rows = [row for row in read_operations(settings.lake) if kind in (None, row["kind"])][-last:]
+    waiting = [{"name": source.name, "size_bytes": source.size_bytes} for source in list_waiting(settings)]
+    emit({"uploads": rows, "waiting": waiting}, as_json=as_json, render=lambda: _show_uploads(rows, waiting))
+
+
+def _show_uploads(rows: list[dict[str, Any]], waiting: list[dict[str, Any]]) -> None:
+    columns = ["#", "upload", "kind", "name", "MB", "rows", "accepted", "quarantined", "sessions", "status", "finished"]
+    cells = [
+        [
+            str(row["sequence"]),
+            row["sha256"][:12],
+            row["kind"],
+            escape(row["name"]),
+            f"{row['size_bytes'] / 1e6:,.1f}",
+            *(f"{row[name]:,}" for name in ("rows", "accepted", "quarantined", "sessions")),
+            row["status"],
+            f"{row['finished_at']:%Y-%m-%d %H:%M}",
+        ]
+        for row in rows
+    ]
+    out.print(build_table("Uploads", columns, cells, right=4))
+    for each in waiting:
+        out.print(f"[dim]waits in the inbox:[/dim] {escape(each['name'])} ({each['size_bytes'] / 1e6:,.1f} MB)")
+
+
+@app.command("show")
+def show_upload(
+    upload: Annotated[str, typer.Argument(help="Its SHA-256, or at least six digits of it.")], as_json: AsJson = False
+) -> None:
+    """Show one upload: its counts explained, what it corrected, which forecasts had read the old numbers."""
+    from include.home import current_settings
+    from include.lake.catalog import find_operation
+    from include.lake.quarantine import QuarantineFilter, count_quarantine, find_upload_hash, read_quarantine
+    from include.lake.restatements import find_touched_forecasts, read_restatements
+
+    settings = current_settings()
+    sha256 = find_upload_hash(settings.lake, upload)
+    payload = {
+        "upload": find_operation(settings.lake, sha256),
+        "quarantine": count_quarantine(
+            read_quarantine(settings.lake, QuarantineFilter(upload=sha256, with_resolved=True))
+        ),
+        "restatements": read_restatements(settings.lake, sha256).to_pylist(),
+        "forecasts_made_before": find_touched_forecasts(settings.lake, sha256).to_pylist(),
+    }
+    emit(payload, as_json=as_json, render=lambda: _show_upload(payload))
+
+
+def _show_upload(payload: dict[str, Any]) -> None:
+    row = payload["upload"]
+    cells = [[name.replace("_", " "), "–" if value is None else escape(str(value))] for name, value in row.items()]
+    out.print(build_table(f"Upload {row['sha256'][:12]}", ["", ""], cells, right=2))
+    if payload["quarantine"]:
+        show_quarantine_counts("Refused, by rule", payload["quarantine"])
+    if payload["restatements"]:
+        _show_restatements(payload)
+
+
+def show_quarantine_counts(title: str, counts: list[dict[str, Any]]) -> None:
+    """Draw rows of quarantine counted by upload and expectation."""
+    columns = ["upload", "expectation", "rows", "sessions", "symbols", "for example"]
+    cells = [
+        [
+            count["upload_sha256"][:12],
+            count["expectation"],
+            f"{count['rows']:,}",
+            " to ".join(dict.fromkeys(str(count[name]) for name in ("first_session", "last_session") if count[name])),
+            escape(", ".join(count["symbols"])),
+            escape(count["example"][:80]),
+        ]
+        for count in counts
+    ]
+    out.print(build_table(title, columns, cells, right=2))
+
+
+def _show_restatements(payload: dict[str, Any]) -> None:
+    from include.lake.restatements import describe_cell
+
+    cells, forecasts = payload["restatements"], payload["forecasts_made_before"]
+    out.print(f"[bold]{len(cells):,} cell(s) corrected[/bold]")
+    for cell in cells[:_SHOWN_CELLS]:
+        out.print(f"  {escape(describe_cell(cell))}", soft_wrap=True)
+    if len(cells) > _SHOWN_CELLS:
+        out.print(f"[dim]  … and {len(cells) - _SHOWN_CELLS:,} more (--json has all)[/dim]")
+    made = sorted({(str(row["as_of"]), row["run_id"]) for row in forecasts})
+    out.print(f"{len(forecasts):,} forecast(s) had been made from the old numbers, in {len(made)} run(s)")
+    for as_of, run_id in made[:_SHOWN_CELLS]:
+        out.print(f"  {as_of}  {escape(run_id)}", soft_wrap=True)

@@ -1,0 +1,88 @@
+"""`closecast validate`: a session against its expectations, as a table."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import date
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from include.console import emit, out, show_steps
+from include.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from include.quality.results import ExpectationResult, ValidationReport
+
+
+def validate(
+    session: Annotated[str | None, typer.Argument(help="YYYY-MM-DD; the newest in the lake by default.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+) -> None:
+    """Hold a session against its expectations; exit code 5 where it is blocked."""
+    from include.home import recall_home, with_running_registry
+    from include.quality.docs import link_page
+    from include.quality.results import require_valid
+    from include.quality.session import validate_session
+
+    settings = with_running_registry(recall_home(load_settings()))
+    with show_steps() as step:
+        day = _day(settings, session)
+        line = step(f"Validate {day}")
+        report = validate_session(settings, day)
+        line.finish("blocked" if report.blocking else f"passed, {len(report.failed)} warnings")
+    link = link_page(settings, report)
+    if not (as_json and report.blocking):  # with --json standard output is one object: the error, where there is one
+        emit(_as_payload(report, link), as_json=as_json, render=lambda: show_report(settings, report, link))
+    require_valid(report)
+
+
+def _day(settings: Settings, session: str | None) -> date:
+    from include.lake.bars import newest_session
+    from include.tasks import parse_session
+
+    return parse_session(session) if session else newest_session(settings.lake)
+
+
+def _as_payload(report: ValidationReport, link: str) -> dict[str, object]:
+    results = [asdict(result) for result in report.results]
+    return {
+        "session": report.session,
+        "bars_version": report.bars_version,
+        "suite_hash": report.suite_hash,
+        "blocked": bool(report.blocking),
+        "page": link,
+        "results": results,
+    }
+
+
+def show_report(settings: Settings, report: ValidationReport, link: str) -> None:
+    """Draw every expectation, those that failed first, each of these with its examples and its remedy."""
+    from rich.table import Table
+
+    from include.quality.suites import load_suites
+
+    remedies = {entry.name: entry.remedy for entry in load_suites(settings).session}
+    title = f"Session {report.session}, bars version {report.bars_version}, expectations {report.suite_hash}"
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
+    table.add_column("expectation", no_wrap=True)
+    table.add_column("severity", no_wrap=True)
+    table.add_column("result", no_wrap=True)
+    table.add_column("count", justify="right", no_wrap=True)
+    table.add_column("what was found", overflow="fold")
+    for result in [*report.failed, *(each for each in report.results if each.success)]:
+        table.add_row(*_draw_row(result, remedies.get(result.expectation, "")))
+    out.print(table)
+    out.print(f"[dim]Data Docs: {escape(link)}[/dim]", soft_wrap=True)
+
+
+def _draw_row(result: ExpectationResult, remedy: str) -> list[str]:
+    from include.quality.results import SHOWN_EXAMPLES
+
+    found = escape(", ".join(result.symbols[:SHOWN_EXAMPLES]) or result.detail)
+    if result.success:
+        return [result.expectation, result.severity, "[green]passed[/green]", "", f"[dim]{escape(result.detail)}[/dim]"]
+    said = "[red]blocked[/red]" if result.severity == "session" else "[yellow]warned[/yellow]"
+    count = f"{result.unexpected_count:,}" if result.unexpected_count else ""
+    return [result.expectation, result.severity, said, count, f"{found}\n[dim]→ {escape(remedy)}[/dim]"]

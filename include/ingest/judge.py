@@ -1,0 +1,107 @@
+"""Which rows of an upload stand: each is accepted, quarantined, or an exact duplicate of one that is accepted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import pyarrow as pa
+
+from include.errors import ClosecastError
+from include.ingest.duplicates import split_duplicates
+from include.quality.kinds import AnyRow
+from include.quality.rows import find_broken_rows
+from include.schema import WINDOW_COLUMNS
+
+CONFLICT = "one_row_a_symbol_and_session"
+LEVEL = "level_confirmed"
+_CONFLICT_REASON = "another row of the same symbol and session is more complete"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is said of some rows.
+
+    Attributes
+    ----------
+    accepted
+        Rows that become bars, ordered by session and symbol, none twice.
+    refused
+        Rows for quarantine, with expectation and reason.
+    duplicates
+        How many rows repeated an accepted one to the last number.
+    """
+
+    accepted: pa.Table
+    refused: pa.Table
+    duplicates: int
+
+
+@dataclass(frozen=True)
+class RowRules:
+    """What rows are held against.
+
+    Attributes
+    ----------
+    calendar
+        The exchange's.
+    suite, newest_session
+        See `include.quality.rows.find_broken_rows`.
+    overridden
+        Names of the expectations that an operator lets these rows off.
+    """
+
+    calendar: str
+    suite: Sequence[AnyRow]
+    newest_session: date | None = None
+    overridden: Collection[str] = ()
+
+    @property
+    def has_levels(self) -> bool:
+        """Whether the price level of a row is in question."""
+        return LEVEL not in self.overridden
+
+
+def judge_rows(bars: pa.Table, rules: RowRules) -> Verdict:
+    """Part rows whose cells could all be read.
+
+    Parameters
+    ----------
+    bars
+        row_number, symbol, session and the window columns; all rows of each session that is among them.
+    rules
+        What they are held against.
+    """
+    broken = find_broken_rows(bars, rules.suite, rules.calendar, newest_session=rules.newest_session)
+    refused = [
+        shape_refused(bars.filter(pa.array(broken == position)), expectation.name, expectation.sentence)
+        for position, expectation in enumerate(rules.suite)
+        if (broken == position).any()
+    ]
+    sound = bars.filter(pa.array(broken < 0)) if refused else bars
+    split = split_duplicates(sound)
+    if len(split.conflicting):
+        refused.append(shape_refused(sound.take(pa.array(split.conflicting)), CONFLICT, _CONFLICT_REASON))
+    # A take of every row in its place would copy them all for nothing.
+    accepted = sound if split.is_identity else sound.take(pa.array(split.kept))
+    quarantine = pa.concat_tables(refused) if refused else shape_refused(bars.slice(0, 0), "", "")
+    if accepted.num_rows + quarantine.num_rows + len(split.exact) != bars.num_rows:
+        raise ClosecastError("rows must equal accepted + quarantined + duplicates", value=bars.num_rows)
+    return Verdict(accepted, quarantine, len(split.exact))
+
+
+def shape_refused(rows: pa.Table, expectation: str, reason: str) -> pa.Table:
+    """Shape bars as quarantined rows; `raw` is JSON of the values as they were read, since they could be read."""
+    raw = [json.dumps(row, default=str) for row in rows.select(["symbol", "session", *WINDOW_COLUMNS]).to_pylist()]
+    count = rows.num_rows
+    columns = {
+        "row_number": rows["row_number"],
+        "symbol": rows["symbol"].cast(pa.string()),
+        "session": rows["session"],
+        "expectation": pa.array([expectation] * count, pa.string()),
+        "reason": pa.array([reason] * count, pa.string()),
+        "raw": pa.array(raw, pa.string()),
+    }
+    return pa.table(columns)

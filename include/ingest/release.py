@@ -1,0 +1,141 @@
+"""The ways out of quarantine: an operator lets rows pass, or a corrected file is ingested.
+
+Both are uploads like any other, with a file that is kept, a hash, who and why; so bars have one way in, and what a
+release changed is told, restated and undone as any correction is.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from include.errors import InputError, NotFoundError
+from include.ingest.ingest import Progress, ingest_upload
+from include.ingest.judge import CONFLICT, LEVEL
+from include.ingest.report import IngestReport, Origin
+from include.lake.quarantine import QuarantineFilter, find_upload_hash, read_quarantine
+from include.quality.suites import load_suites
+from include.schema import BARS, WINDOW_COLUMNS
+from include.settings import Settings
+
+
+def list_releasable(settings: Settings) -> set[str]:
+    """Return the expectations that an operator may override.
+
+    A row that could not be read, a price that is not positive, a session that is none: no release makes bars of these.
+    """
+    return {CONFLICT, LEVEL} | {entry.name for entry in load_suites(settings).rows if entry.kind == "order"}
+
+
+def release_rows(settings: Settings, wanted: QuarantineFilter, *, who: str, why: str) -> list[IngestReport]:
+    """Let quarantined rows pass, against the expectation that refused them.
+
+    Parameters
+    ----------
+    settings
+        Where the lake is.
+    wanted
+        Which rows; all of them must be open and releasable.
+    who, why
+        For the record; a reason must be given.
+
+    Returns
+    -------
+    list of IngestReport
+        One an upload that rows were released from.
+
+    Raises
+    ------
+    NotFoundError
+        No open row is meant.
+    InputError
+        One of them may not be released, two of them are of one symbol and session, or there is no reason. Nothing was
+        released.
+    """
+    _require_reason(why)
+    rows = read_quarantine(settings.lake, wanted)
+    if not rows.num_rows:
+        raise NotFoundError("a row must be open in quarantine to be released", value=wanted, place="quarantine")
+    _require_releasable(settings, rows.to_pylist())
+    uploads: list[str] = rows["upload_sha256"].unique().to_pylist()
+    return [
+        _release(settings, [row for row in rows.to_pylist() if row["upload_sha256"] == upload], who, why)
+        for upload in uploads
+    ]
+
+
+def _require_reason(why: str) -> None:
+    if not why.strip():
+        raise InputError("a release or a repair must have a reason", value=repr(why), place="why")
+
+
+def _require_releasable(settings: Settings, rows: list[dict[str, Any]]) -> None:
+    allowed = list_releasable(settings)
+    for row in rows:
+        if row["expectation"] not in allowed:
+            rule = f"a row refused by {', '.join(sorted(allowed))} can be released; any other must be repaired"
+            raise InputError(rule, value=f"{row['expectation']}: {row['reason']}", place=_place_of(row))
+    twice, count = Counter((row["symbol"], row["session"]) for row in rows).most_common(1)[0]
+    if count > 1:
+        rule = "one row of a symbol and session can be released: name its row number"
+        raise InputError(rule, value=f"{count} rows of {twice[0]} on {twice[1]}", place="quarantine")
+
+
+def _place_of(row: dict[str, Any]) -> str:
+    return f"quarantine, upload {row['upload_sha256'][:12]}, row {row['row_number']}"
+
+
+def _release(settings: Settings, rows: list[dict[str, Any]], who: str, why: str) -> IngestReport:
+    upload = rows[0]["upload_sha256"]
+    settings.scratch.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=settings.scratch, prefix="release-") as folder:
+        path = Path(folder) / f"release-{upload[:12]}.parquet"
+        pq.write_table(_build_file(rows, who, why), path)
+        origin = Origin("release", who, why, upload)
+        return ingest_upload(settings, path, origin=origin, overridden={row["expectation"] for row in rows})
+
+
+def _build_file(rows: list[dict[str, Any]], who: str, why: str) -> pa.Table:
+    """Put released rows into the form of an upload; who and why stand in it, so no two releases have the same bytes."""
+    numbers = [json.loads(row["raw"]) for row in rows]
+    columns = {
+        "symbol": pa.array([row["symbol"] for row in rows], pa.string()),
+        "date": pa.array([row["session"] for row in rows], pa.date32()),
+        **{name: pa.array([number[name] for number in numbers], BARS.field(name).type) for name in WINDOW_COLUMNS},
+        "released_from": pa.array([row["upload_sha256"] for row in rows], pa.string()),
+        "row_number": pa.array([row["row_number"] for row in rows], pa.int64()),
+        "expectation": pa.array([row["expectation"] for row in rows], pa.string()),
+    }
+    said = {"who": who, "why": why, "at": datetime.now(UTC).isoformat()}
+    return pa.table(columns).replace_schema_metadata(said)
+
+
+def repair_upload(
+    settings: Settings, upload: str, corrected: Path | str, *, who: str, why: str, on_progress: Progress | None = None
+) -> IngestReport:
+    """Ingest a corrected file in place of what an upload had in quarantine.
+
+    Parameters
+    ----------
+    settings
+        Where the lake is.
+    upload
+        Hash of the upload that is repaired, or how it begins.
+    corrected
+        The corrected file: all of the upload, or the refused rows alone. Open rows of the upload whose symbol and
+        session it brings have left quarantine then, and so have those whose symbol or session could not be read.
+    who, why
+        For the record; a reason must be given.
+    on_progress
+        See `ingest_upload`.
+    """
+    _require_reason(why)
+    mended = find_upload_hash(settings.lake, upload)
+    return ingest_upload(settings, corrected, origin=Origin("repair", who, why, mended), on_progress=on_progress)

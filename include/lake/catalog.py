@@ -1,0 +1,168 @@
+"""What the lake is known to hold: the newest row of `uploads` names the version of each table that may be read.
+
+Several tables change for one upload, and no two of them in one commit. So the row in `uploads`, written last, is the
+commit point: what a dead process left behind in bars, quarantine or restatements is a version that no row names, which
+no reader opens and which the next writer takes back (`recover_lake`). What was known at a moment is read here too,
+never from the times of the log's files, which a restore changes.
+
+A commit that changes files and no row (compaction) says so in its metadata and needs no row here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import CommitProperties, DeltaTable
+
+from include.errors import InputError, NotFoundError
+from include.lake.tables import (
+    BARS,
+    QUARANTINE,
+    RESTATEMENTS,
+    UPLOADS,
+    Table,
+    append_rows,
+    list_files,
+    open_table,
+    read_where,
+)
+
+NEUTRAL = "closecast.neutral"
+"""Metadata key of a commit that leaves every row as it was."""
+
+_RESTORES = "closecast.restores"
+
+CATALOGUED = (BARS, QUARANTINE, RESTATEMENTS)
+
+_TIME_COLUMNS = ["sequence", "finished_at", "bars_version"]
+
+
+@dataclass(frozen=True)
+class LakeState:
+    """Versions of the catalogued tables after operation number `sequence`; None where a table is not there yet."""
+
+    sequence: int = 0
+    bars: int | None = None
+    quarantine: int | None = None
+    restatements: int | None = None
+
+    def version_of(self, table: Table) -> int | None:
+        """Return the version of one table."""
+        version: int | None = getattr(self, table.name)
+        return version
+
+
+def committed_state(lake: Path) -> LakeState:
+    """Read the newest row of `uploads`; a lake without any is at sequence 0."""
+    opened = _open_uploads(lake)
+    if opened is None:
+        return LakeState()
+    newest = pc.max(list_files(opened)["max.sequence"]).as_py()
+    (row,) = read_where(opened, "sequence", newest, newest).to_pylist()
+    return LakeState(row["sequence"], row["bars_version"], row["quarantine_version"], row["restatements_version"])
+
+
+def open_committed(lake: Path, table: Table, *, version: int | None = None) -> DeltaTable:
+    """Open a catalogued table at the newest version that may be read, or at an earlier one.
+
+    Raises
+    ------
+    NotFoundError
+        Nothing was committed to the table yet, or it has no such version.
+    """
+    if version is not None:
+        return open_table(lake, table, version=version)
+    known = committed_state(lake).version_of(table)
+    if known is None:
+        rule = f"table {table.name} must have been written before it is read (closecast ingest FILE begins a lake)"
+        raise NotFoundError(rule, place=table.path(lake))
+    opened = open_table(lake, table)
+    visible = _visible_version(opened, known)
+    return opened if visible == opened.version() else open_table(lake, table, version=visible)
+
+
+def find_committed(lake: Path, table: Table) -> DeltaTable | None:
+    """Open a catalogued table as `open_committed` does, or return None where nothing was committed to it."""
+    return None if committed_state(lake).version_of(table) is None else open_committed(lake, table)
+
+
+def _visible_version(opened: DeltaTable, known: int) -> int:
+    """Return the newest version that differs from the catalogued one by neutral commits alone."""
+    newest = opened.version()
+    visible = known
+    for commit in reversed(opened.history(newest - known) if newest > known else []):
+        if commit.get(NEUTRAL) != "true":
+            break
+        visible = int(commit["version"])
+    return visible
+
+
+def recover_lake(lake: Path) -> None:
+    """Take back what a dead process committed to a table without its row in `uploads`. Call it under `lock_lake`."""
+    state = committed_state(lake)
+    for table in CATALOGUED:
+        if not DeltaTable.is_deltatable(table.path(lake)):
+            continue
+        opened, known = open_table(lake, table), state.version_of(table)
+        visible = 0 if known is None else _visible_version(opened, known)
+        if visible != opened.version() and not _is_taken_back(opened, visible):
+            restores = CommitProperties(custom_metadata={_RESTORES: str(visible)})
+            opened.restore(visible, commit_properties=restores)
+
+
+def _is_taken_back(opened: DeltaTable, visible: int) -> bool:
+    """Whether the newest commit is itself the return to the visible version."""
+    (newest,) = opened.history(1)
+    return newest.get(_RESTORES) == str(visible)
+
+
+def append_operation(lake: Path, row: dict[str, Any]) -> None:
+    """Write the row that commits an operation."""
+    append_rows(lake, UPLOADS, pa.Table.from_pylist([row], schema=UPLOADS.schema))
+
+
+def find_operation(lake: Path, sha256: str) -> dict[str, Any] | None:
+    """Return the row of an upload with these bytes, or None."""
+    opened = _open_uploads(lake)
+    found = read_where(opened, "sha256", sha256, sha256).to_pylist() if opened else []
+    return found[0] if found else None
+
+
+def read_operations(lake: Path, *, prefix: str = "") -> list[dict[str, Any]]:
+    """Return the catalog's rows, oldest first; with `prefix`, those whose hash begins so."""
+    opened = _open_uploads(lake)
+    rows = read_where(opened, "sha256", prefix, prefix + "g") if opened else UPLOADS.schema.empty_table()
+    found: list[dict[str, Any]] = rows.sort_by("sequence").to_pylist()
+    return found
+
+
+def version_known_at(lake: Path, moment: datetime) -> int:
+    """Return the version of bars that could be read at a moment.
+
+    Raises
+    ------
+    InputError
+        The moment has no time zone.
+    NotFoundError
+        There were no bars yet.
+    """
+    if moment.tzinfo is None:
+        raise InputError("a moment must say its time zone", value=moment.isoformat(), place="known_at")
+    opened = _open_uploads(lake)
+    if opened is not None:
+        began = datetime.min.replace(tzinfo=moment.tzinfo)
+        known = read_where(opened, "finished_at", began, moment, columns=_TIME_COLUMNS)
+        known = known.filter(pc.is_valid(known["bars_version"])).sort_by("sequence")
+        if known.num_rows:
+            return int(known["bars_version"][-1].as_py())
+    raise NotFoundError("bars must have been known at this moment", value=moment.isoformat(), place="uploads")
+
+
+def _open_uploads(lake: Path) -> DeltaTable | None:
+    path = UPLOADS.path(lake)
+    return DeltaTable(path) if DeltaTable.is_deltatable(path) else None

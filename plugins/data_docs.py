@@ -1,0 +1,50 @@
+"""Serves the Data Docs inside Airflow's web server, to those who are logged in; the log of `validate` leads to them.
+
+Airflow mounts a plugin's app without its login, so every route asks for the user itself. Only names that pages have
+are looked for, so no path leads out of their folder, and a page may run no script (see `include.quality.docs`).
+"""
+
+from __future__ import annotations
+
+from airflow.plugins_manager import AirflowPlugin
+from fastapi import Depends, FastAPI, HTTPException
+from fastapi.responses import FileResponse, RedirectResponse, Response
+
+MOUNT = "/data-docs"
+
+
+def build_app() -> FastAPI:
+    """Build the app: the index at its root, and each page by its name."""
+    from airflow.api_fastapi.core_api.security import get_user
+
+    app = FastAPI(title="Data Docs", dependencies=[Depends(get_user)], docs_url=None, redoc_url=None, openapi_url=None)
+    app.get("/")(lead_to_index)
+    app.get("/{name}")(give_page)
+    return app
+
+
+def lead_to_index() -> Response:
+    """Send to the index, whose links are relative to it."""
+    return RedirectResponse(f"{MOUNT}/index.html")
+
+
+def give_page(name: str) -> Response:
+    """Give one page; anything else is not found, whatever it is called."""
+    from include.quality.docs import POLICY, is_page
+    from include.settings import load_settings
+
+    path = load_settings().data_docs / name
+    if not is_page(name) or not path.is_file():
+        raise HTTPException(status_code=404, detail="no such page; the newest are in index.html")
+    headers = {"Content-Security-Policy": f"{POLICY}; sandbox", "X-Content-Type-Options": "nosniff"}
+    return FileResponse(path, media_type="text/html", headers=headers | {"Cache-Control": "no-store"})
+
+
+class DataDocsPlugin(AirflowPlugin):
+    """The app, and its place in the navigation."""
+
+    name = "data_docs"
+    fastapi_apps = [{"app": build_app(), "url_prefix": MOUNT, "name": "Data Docs"}]  # noqa: RUF012  # Airflow's form
+    external_views = [  # noqa: RUF012
+        {"name": "Data Docs", "href": f"{MOUNT}/index.html", "destination": "nav", "url_route": "data-docs"}
+    ]
