@@ -32,8 +32,8 @@ def is_session_here(settings: Settings, session: date) -> bool:
 
 
 def is_in_lake(lake: Path, session: date) -> bool:
-    """Tell whether bars hold a session, and not just a stray row of it."""
-    newest = _newest_commit(lake / "bars" / "_delta_log")
+    """Tell whether committed bars hold a session, and not just a stray row of it."""
+    newest = _newest_commit(lake / "uploads" / "_delta_log")
     rows = _count_rows(lake, newest) if newest else {}
     before = max((day for day in rows if day < session), default=None)
     least = _LEAST_SHARE * rows[before] if before else 1
@@ -41,7 +41,7 @@ def is_in_lake(lake: Path, session: date) -> bool:
 
 
 def _newest_commit(log: Path) -> str | None:
-    """Name the newest commit: a look a second must not open the table each time (30 ms at ten years of sessions)."""
+    """Name the catalog's newest commit: a look a second must not open bars each time (30 ms at ten years of sessions)."""
     try:
         return max((entry.name for entry in log.iterdir() if entry.suffix == ".json"), default=None)
     except FileNotFoundError:
@@ -51,10 +51,12 @@ def _newest_commit(log: Path) -> str | None:
 @lru_cache(maxsize=2)
 def _count_rows(lake: Path, _newest_commit: str) -> dict[date, int]:
     """Count the rows of each session by the table's log, without opening a file of it."""
-    import pyarrow as pa
+    from include.lake.catalog import find_committed
+    from include.lake.tables import BARS, list_files
 
-    from include.lake.tables import BARS, open_table
-
-    files = pa.table(open_table(lake, BARS).get_add_actions(flatten=True))
-    counted = files.group_by(f"partition.{BARS.partition}").aggregate([("num_records", "sum")]).to_pylist()
-    return {row[f"partition.{BARS.partition}"]: row["num_records_sum"] or 0 for row in counted}
+    bars = find_committed(lake, BARS)
+    if bars is None:
+        return {}
+    key = f"partition.{BARS.partition}"
+    counted = list_files(bars).group_by(key).aggregate([("num_records", "sum")]).to_pylist()
+    return {row[key]: row["num_records_sum"] or 0 for row in counted}
