@@ -41,7 +41,7 @@ def is_in_lake(lake: Path, session: date) -> bool:
 
 
 def _newest_commit(log: Path) -> str | None:
-    """Name the catalog's newest commit: a look a second must not open bars each time (30 ms at ten years of sessions)."""
+    """Name the catalog's newest commit: a look a second must not open bars each time (30 ms at ten years)."""
     try:
         return max((entry.name for entry in log.iterdir() if entry.suffix == ".json"), default=None)
     except FileNotFoundError:
