@@ -64,7 +64,7 @@ def measure_simulated(name: str, exchange: SimulatedExchange, windows: int) -> d
 
 def measure_file(path: Path, open_step: OpenStep, windows: int) -> dict[str, float]:
     """Ingest a real file and train on all but its newest fifth."""
-    days = read_upload(path).bars["session"].unique().to_pylist()
+    days = read_upload(path).bars.sessions()
     with tempfile.TemporaryDirectory() as home:
         settings = Settings(home=Path(home), calendar=guess_calendar(days), train_windows=windows, _env_file=None)
         ingest_upload(settings, path)

@@ -113,7 +113,7 @@ def _read_data(
         line = open_step(f"Read {path.name}"[:34])
         uploads.append(read_upload(path, on_progress=line.update))
         line.finish(f"{uploads[-1].rows:,} rows")
-    days = sorted({day for upload in uploads for day in upload.bars["session"].unique().to_pylist()})
+    days = sorted({day for upload in uploads for day in upload.bars.sessions()})
     chosen = calendar or guess_calendar(days)
     line = open_step("Split into history and arrivals")
     arriving = live_sessions(uploads, sessions_between(chosen, days[0], days[-1]), live)

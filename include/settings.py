@@ -144,6 +144,11 @@ class Settings(BaseSettings):
         return Path(url)
 
     @property
+    def scratch(self) -> Path:
+        """Files that live as long as the process that made them."""
+        return self.home / "scratch"
+
+    @property
     def lake(self) -> Path:
         """The folder of the Delta tables."""
         return self.home / "lake"

@@ -18,12 +18,13 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import DeltaTable
 from deltalake.transaction import AddAction
 
-from include.ingest.judge import Verdict, shape_refused
-from include.ingest.levels import LEVEL, REASON, PriceLevels
+from include.ingest.judge import LEVEL, Verdict, shape_refused
+from include.ingest.keys import sort_keys
+from include.ingest.levels import REASON, PriceLevels
 from include.ingest.merge import merge_sessions
+from include.ingest.report import Origin
 from include.lake.catalog import LakeState, find_committed
 from include.lake.tables import (
     BARS,

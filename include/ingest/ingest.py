@@ -74,7 +74,6 @@ def ingest_upload(
     source = open_source(upload, retry_s=settings.store_retry_s) if isinstance(upload, Path | str) else upload
     identity = source.identity()
     rules = _load_rules(settings, task)
-    settings.scratch.mkdir(parents=True, exist_ok=True)
     with read_upload(
         source,
         scratch=settings.scratch,

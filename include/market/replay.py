@@ -42,7 +42,7 @@ def live_sessions(uploads: Sequence[Upload], known: Sequence[date], count: int) 
     InputError
         No session would be left for the history.
     """
-    came = {day for upload in uploads for day in upload.bars["session"].unique().to_pylist()}
+    came = {day for upload in uploads for day in upload.bars.sessions()}
     found = sorted(came & set(known))
     if len(found) <= count:
         raise InputError(f"the data must hold more than {count} sessions of the calendar", value=len(found))
@@ -62,7 +62,9 @@ def write_replay(uploads: Sequence[Upload], live: Sequence[date], out: Path) -> 
         Folder: `history.csv` and `uploads/YYYY-MM-DD.csv` are made in it.
     """
     (out / "uploads").mkdir(parents=True, exist_ok=True)
-    readings = [part for upload in uploads for part in (_as_text(upload.bars), _as_came(upload.refused))]
+    readings = [
+        part for upload in uploads for part in (_as_text(upload.bars.to_table()), _as_came(upload.refused.to_table()))
+    ]
     rows = pa.concat_tables(readings)
     days = [day.isoformat() for day in live]
     history = rows.filter(pc.invert(pc.is_in(rows["date"], pa.array(days, pa.string()))))

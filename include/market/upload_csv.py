@@ -1,217 +1,325 @@
-"""An upload's CSV as batches of rows, hashed, counted and checked in the same pass.
+"""An upload's CSV, a block of whole lines at a time.
 
-Bytes go file → SHA-256 → decompressor → line counter → Arrow's streaming parser, which holds a few blocks at a time
-whatever the size of the file. Every line that is not blank must come out as a row: an unclosed quote swallows lines
-without any error from the parser, and the count is what finds that. So a cell may not hold a line break.
-
-Most files hold plain numbers, which Arrow's parser reads as fast as anything can. A file that does not is read again
+Most blocks hold plain numbers, which Arrow's parser reads as fast as anything can. A block that does not is read again
 as text, so that each refused cell can be shown as it came.
+
+Every line that is not blank must come out as a row: an unclosed quote swallows lines without any error from the parser,
+and the count is what finds that. So a cell may not hold a line break.
 """
 
 from __future__ import annotations
 
 import codecs
 import csv
-import hashlib
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import IO, Any
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
 from include.errors import InputError
 from include.market.upload_columns import match_columns
 from include.market.upload_numbers import MISSING_WORDS
+from include.market.upload_rows import Columns, PartedRows, Ragged, part_rows
+from include.market.upload_source import Source
+from include.market.upload_stream import Block, HashedStream, Unpacked, cut_blocks
 
-Progress = Callable[[int, int], None]
-
-_BLOCK_BYTES = 4 << 20
 _HEADER_BYTES = 64 << 20
+_READ_BYTES = 4 << 20
+_PIECE_BYTES = 128 << 10
+_WIDE = 1000
 _MISSING = sorted({*MISSING_WORDS, *map(str.upper, MISSING_WORDS), "Null", "NaN", "None"})
 _ONE_LINE = "each row must be one line: close every quote and keep line breaks out of cells"
+_UTF8 = "an upload must be UTF-8 text"
 _ENCODED = pa.dictionary(pa.int32(), pa.string())
-
-
-class NotPlainError(Exception):
-    """A file has cells that must be read as text."""
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_REPLACEMENT = "\ufffd"
 
 
 class CsvReader:
-    """One pass over a CSV file; `ragged` and `sha256` are complete when `batches` has ended.
+    """The rows of one CSV file.
 
     Parameters
     ----------
-    path
-        The file.
+    source
+        The file, for messages and to find a bad byte again.
+    stream
+        Its bytes, read once.
     compression
         "gzip", "zstd" or None.
-    on_progress
-        Called with bytes read and bytes in all, from the thread that reads the file.
-    plain
-        Expect plain numbers and give float64; `batches` raises NotPlainError where a cell is none.
+
+    Raises
+    ------
+    InputError
+        The header breaks a rule.
     """
 
-    def __init__(
-        self, path: Path, compression: str | None, on_progress: Progress | None = None, *, plain: bool
-    ) -> None:
-        self.path, self.plain, self._compression, self._on_progress = path, plain, compression, on_progress
-        self.sha256 = ""
-        self.ragged: list[tuple[int, str]] = []
-        with _explain_errors(path, compression):
-            names, self._header_lines, header_bytes = _read_header(path, compression)
+    def __init__(self, source: Source, stream: HashedStream, compression: str | None) -> None:
+        self._source, self._compression, self._place = source, compression, source.name
+        self._text = Unpacked(stream, compression, source.size_bytes, source.name)
+        head = self._read_head()
+        names, self._rest, self._offset = _split_head(head, source.name)
+        found = match_columns(names, source.name)
         self._width = len(names)
-        # A row is rarely sixteen times as long as its header; Arrow wants each within one block.
-        self._block_bytes = max(_BLOCK_BYTES, 16 * header_bytes)
-        self._columns = match_columns(names, path.name)
-        self.headers = {meaning: names[index] for meaning, index in self._columns.items()}
+        self._indexes = {meaning: f"f{index}" for meaning, index in found.items()}
+        self.columns = Columns({meaning: names[index] for meaning, index in found.items()}, source.name)
+        self._names = [f"f{index}" for index in range(self._width)]
+        self._was_plain = True
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """Give the rows that have all fields, columns named by meaning, symbol and date encoded."""
-        rows = 0
-        with _explain_errors(self.path, self._compression), self.path.open("rb", buffering=0) as file:
-            hashing = HashingFile(file, self.path.stat().st_size, self._on_progress)
-            lines = _LineCounter(_decompress(hashing, self._compression))
-            for batch in self._open(lines):
-                rows += batch.num_rows
-                yield batch.rename_columns(list(self._columns))
-            self.sha256 = hashing.finish()
-        self._require_every_line(lines, rows + len(self.ragged))
+    def blocks(self) -> Iterator[Block]:
+        """Give the file's lines after the header, in order."""
+        try:
+            yield from cut_blocks(self._text, self._rest, self._offset, self._place)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise self._explain(str(error)) from error
 
-    def _open(self, lines: _LineCounter) -> Iterator[pa.RecordBatch]:
-        indexes = {meaning: str(index) for meaning, index in self._columns.items()}
-        number = pa.float64() if self.plain else pa.string()
-        types = {index: _ENCODED if meaning in ("symbol", "date") else number for meaning, index in indexes.items()}
-        reader: Iterator[pa.RecordBatch] = pa.csv.open_csv(
-            lines,
-            # Without threads the parser tells the row number of a ragged row; the file is still read ahead.
-            read_options=pa.csv.ReadOptions(
-                use_threads=False,
-                block_size=self._block_bytes,
-                skip_rows=self._header_lines,
-                column_names=[str(index) for index in range(self._width)],
-            ),
-            parse_options=pa.csv.ParseOptions(invalid_row_handler=self._keep_ragged),
-            convert_options=pa.csv.ConvertOptions(
-                include_columns=list(indexes.values()), column_types=types, null_values=_MISSING
-            ),
-        )
-        return reader
+    def part(self, block: Block) -> PartedRows:
+        """Read one block and part its rows; blocks may be parted at the same time.
 
-    def _keep_ragged(self, row: Any) -> str:
-        self.ragged.append((row.number - self._header_lines, row.text))
-        return "skip"
+        Raises
+        ------
+        InputError
+            The block is no text of whole rows.
+        """
+        if not self._has_bad_bytes(block):
+            if self._was_plain and (plain := self._part_plain(block)) is not None:
+                return plain
+            parted, self._was_plain = self._part_text(block)
+            return parted
+        clean = Block(block.data.decode("utf-8", "replace").encode(), block.offset)
+        batch, ragged = self._read(clean.data, pa.string())
+        if _has_replacement(batch) or any(_REPLACEMENT in line for _, line in ragged):
+            raise self._find_bad_byte(block)
+        return part_rows(batch, ragged, self.columns)
 
-    def _require_every_line(self, counter: _LineCounter, rows: int) -> None:
-        if not counter.has_returns and counter.ends + (not counter.at_start) == rows + self._header_lines:
-            return
-        # Blank lines and carriage returns (a lone one ends a line too) are counted in a pass of their own.
-        with self.path.open("rb") as file:
-            lines = _count_lines(_decompress(file, self._compression)) - 1
+    def _part_plain(self, block: Block) -> PartedRows | None:
+        """Expect plain numbers, and give nothing where a cell is none or a row is refused."""
+        try:
+            batch, ragged = self._read(block.data, pa.float64())
+        except pa.ArrowInvalid as error:
+            if "conversion error to double" in str(error):
+                return None
+            raise self._explain(str(error)) from error
+        numbers = [column for column in batch.columns if pa.types.is_floating(column.type)]
+        if not all(pc.all(pc.is_finite(column)).as_py() is not False for column in numbers):
+            return None
+        parted = part_rows(batch, ragged, self.columns)
+        refused = 0 if parted.refused is None else parted.refused.num_rows
+        return parted if refused == len(ragged) else None
+
+    def _part_text(self, block: Block) -> tuple[PartedRows, bool]:
+        """Read cells as text; tell too whether the next block is worth trying as plain numbers."""
+        try:
+            batch, ragged = self._read(block.data, pa.string())
+        except pa.ArrowInvalid as error:
+            raise self._explain(str(error)) from error
+        parted = part_rows(batch, ragged, self.columns)
+        sample = batch.slice(0, 100)
+        numbers = [sample[name] for name in self._indexes if name not in ("symbol", "date")]
+        return parted, all(_is_plain(column) for column in numbers)
+
+    def _read(self, data: bytes, number: pa.DataType) -> tuple[pa.RecordBatch, Ragged]:
+        """Parse whole lines: rows with all fields, columns named by meaning, and the other rows."""
+        ragged: list[tuple[int, str]] = []
+
+        def keep(row: Any) -> str:
+            ragged.append((row.number - 1, row.text))
+            return "skip"
+
+        types = {
+            index: _ENCODED if meaning in ("symbol", "date") else number for meaning, index in self._indexes.items()
+        }
+        has_quotes, names = b'"' in data, self._names
+        if self._width > _WIDE and not has_quotes:
+            data, ragged = _narrow(data, self._width, [int(index[1:]) for index in self._indexes.values()])
+            names = list(self._indexes.values())
+        table = _parse(data, names, types, keep, quote='"' if has_quotes else False)
+        if has_quotes:
+            self._require_every_line(data, table.num_rows + len(ragged))
+        batches = table.rename_columns(list(self._indexes)).combine_chunks().to_batches()
+        return batches[0] if batches else pa.RecordBatch.from_pylist([], _named(types, self._indexes)), ragged
+
+    def _require_every_line(self, data: bytes, rows: int) -> None:
+        lines = _count_byte(data, b"\n") + (not data.endswith(b"\n"))
+        # A carriage return may end a line by itself, and blank lines are no rows: then line by line.
+        if lines != rows or (b"\r" in data and data.count(b"\r") != data.count(b"\r\n")):
+            lines = sum(1 for line in data.splitlines() if line)
         if lines != rows:
-            raise InputError(_ONE_LINE, value=f"{lines} lines that read as {rows} rows", place=self.path.name)
+            raise InputError(_ONE_LINE, value=f"{lines} lines that read as {rows} rows", place=self._place)
+        last = _last_line(data)
+        if last.count(b'"') % 2 and self._is_open(last):
+            value = f"a quote that stays open: {last[:80].decode('utf-8', 'replace')!r}"
+            raise InputError(_ONE_LINE, value=value, place=self._place)
+
+    def _is_open(self, line: bytes) -> bool:
+        """Whether a quote that a line opens would swallow the line after it."""
+        seen: list[str] = []
+        after = b"," * (self._width - 1)
+
+        def note(row: Any) -> str:
+            seen.append(row.text)
+            return "skip"
+
+        table = _parse(b"\n".join([line, after, b""]), self._names, {"f0": pa.string()}, note, quote='"')
+        return bool(table.num_rows + len(seen) != len(line.splitlines()) + 1)
+
+    def _has_bad_bytes(self, block: Block) -> bool:
+        if block.data.isascii():
+            return False
+        try:
+            codecs.utf_8_decode(block.data, "strict", True)
+        except UnicodeDecodeError:
+            return True
+        return False
+
+    def _read_head(self) -> bytes:
+        """Read up to the end of the header's line."""
+        pieces: list[bytes] = []
+        size, is_begun = 0, False
+        try:
+            while block := self._text.read(1 << 20):
+                pieces.append(block)
+                size += len(block)
+                text = block if is_begun else block.lstrip(b"\r\n")
+                is_begun |= bool(text)
+                if re.search(rb"[\r\n]", text):
+                    break
+                if size > _HEADER_BYTES:
+                    rule = "the header must not be longer than 64 MiB"
+                    raise InputError(rule, value="no line end so far", place=self._place)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise self._explain(str(error)) from error
+        return b"".join(pieces)
+
+    def _explain(self, message: str) -> InputError:
+        if self._compression and "Errno" not in message and "CSV parse error" not in message:
+            rule = f"a compressed upload must be whole {self._compression} data"
+            return InputError(rule, value=message.splitlines()[0], place=self._place)
+        if "out of sync" in message or "straddling" in message:
+            return InputError(_ONE_LINE, value="a line break inside quotes", place=self._place)
+        first = message.splitlines()[0] if message else "no reason given"
+        return InputError("an upload must be a readable CSV file", value=first, place=self._place)
+
+    def _find_bad_byte(self, block: Block) -> InputError:
+        """Say where the block's first byte is that is not UTF-8; the lines before the block are counted anew."""
+        try:
+            block.data.decode("utf-8")
+        except UnicodeDecodeError as error:
+            line = 1 + self._count_lines(block.offset) + block.data[: error.start].count(b"\n")
+            value = f"{_show_byte(error, block.offset)}, line {line}"
+            return InputError(_UTF8, value=value, place=self._place)
+        return InputError(_UTF8, value=_REPLACEMENT, place=self._place)
+
+    def _count_lines(self, size: int) -> int:
+        lines = 0
+        with self._source.open_stream() as stream:
+            text = Unpacked(stream, self._compression, self._source.size_bytes, self._place)
+            while size and (data := text.read(min(size, _READ_BYTES))):
+                lines += data.count(b"\n")
+                size -= len(data)
+        return lines
 
 
-class HashingFile:
-    """A file that hashes what is read from it.
+def _parse(
+    data: bytes, names: list[str], types: Mapping[str, pa.DataType], keep: Any, *, quote: str | bool
+) -> pa.Table:
+    """Parse whole lines, their columns called `names`, into the columns of `types`."""
+    if not data or data.isspace():
+        return pa.table({index: pa.array([], kind) for index, kind in types.items()})
+    return pa.csv.read_csv(
+        pa.py_buffer(data),
+        read_options=pa.csv.ReadOptions(
+            # Without threads the parser tells the number of a ragged row; blocks are what runs side by side.
+            use_threads=False,
+            block_size=len(data),
+            column_names=names,
+        ),
+        parse_options=pa.csv.ParseOptions(quote_char=quote, invalid_row_handler=keep),
+        convert_options=pa.csv.ConvertOptions(
+            include_columns=list(types), column_types=dict(types), null_values=_MISSING
+        ),
+    )
 
-    Parameters
-    ----------
-    file
-        Binary and open.
-    size_bytes
-        Its size, for `on_progress`.
-    on_progress
-        Called with bytes read and bytes in all.
+
+def _narrow(data: bytes, width: int, wanted: list[int]) -> tuple[bytes, list[tuple[int, str]]]:
+    """Cut the wanted cells out of very wide rows without quotes; give the other rows with their numbers.
+
+    Arrow takes every cell of a row apart before it drops most of them: at 300,000 columns that costs ten times as much.
     """
-
-    closed = False
-
-    def __init__(self, file: IO[bytes], size_bytes: int, on_progress: Progress | None = None) -> None:
-        self._file, self._size_bytes, self._on_progress = file, size_bytes, on_progress
-        self._hash, self._done = hashlib.sha256(), 0
-
-    def read(self, size: int = -1) -> bytes:
-        """Read, hash and report."""
-        block = self._file.read(size)
-        self._hash.update(block)
-        self._done += len(block)
-        if self._on_progress and block:
-            self._on_progress(self._done, self._size_bytes)
-        return block
-
-    def finish(self) -> str:
-        """Read what is left and give the hash of all bytes, in hexadecimal."""
-        while self.read(_BLOCK_BYTES):
-            pass
-        return self._hash.hexdigest()
-
-    def close(self) -> None:
-        """Leave the file to the one who opened it."""
+    kept: list[bytes] = []
+    ragged: list[tuple[int, str]] = []
+    for line in data.splitlines():
+        if not line:
+            continue
+        commas = np.flatnonzero(np.frombuffer(line, np.uint8) == ord(","))
+        if len(commas) != width - 1:
+            ragged.append((len(kept) + len(ragged), line.decode()))
+            continue
+        ends = np.append(commas, len(line))
+        kept.append(b",".join(line[ends[at - 1] + 1 if at else 0 : ends[at]] for at in wanted))
+    return b"\n".join([*kept, b""]), ragged
 
 
-class _LineCounter:
-    """A stream that counts line ends while it is read, and knows whether it is at the start of a line."""
-
-    closed = False
-
-    def __init__(self, stream: Any) -> None:
-        self._stream, self.ends, self.at_start, self.has_returns = stream, 0, True, False
-
-    def read(self, size: int = -1) -> bytes:
-        block: bytes = self._stream.read(size)
-        if block:
-            self.ends += int(np.count_nonzero(np.frombuffer(block, np.uint8) == ord("\n")))
-            self.at_start = block.endswith(b"\n")
-            self.has_returns |= b"\r" in block
-        return block
-
-    def close(self) -> None:
-        """Leave the stream to the one who opened it."""
+def _named(types: Mapping[str, pa.DataType], indexes: Mapping[str, str]) -> pa.Schema:
+    return pa.schema([(meaning, types[index]) for meaning, index in indexes.items()])
 
 
-def _count_lines(stream: Any) -> int:
-    """Count the lines that are not blank."""
-    count, rest = 0, b""
-    while block := stream.read(_BLOCK_BYTES):
-        *lines, rest = (rest + block).splitlines(keepends=True)
-        count += sum(line not in (b"\n", b"\r\n", b"\r") for line in lines)
-    return count + bool(rest.strip(b"\r\n"))
+def _count_byte(data: bytes, byte: bytes) -> int:
+    """Count a byte that is frequent: several times as fast as bytes.count, in pieces that stay in the cache."""
+    numbers = np.frombuffer(data, np.uint8)
+    pieces = (numbers[start : start + _PIECE_BYTES] for start in range(0, len(numbers), _PIECE_BYTES))
+    return sum(int(np.count_nonzero(piece == byte[0])) for piece in pieces)
 
 
-def _decompress(file: Any, compression: str | None) -> Any:
-    return pa.CompressedInputStream(pa.PythonFile(file, mode="r"), compression) if compression else file
+def _last_line(data: bytes) -> bytes:
+    end = len(data)
+    while end and data[end - 1] in b"\r\n":
+        end -= 1
+    return data[data.rfind(b"\n", 0, end) + 1 : end]
 
 
-def _read_header(path: Path, compression: str | None) -> tuple[list[str], int, int]:
-    """Give the column names, the lines up to and with the header, and its length in bytes."""
-    with path.open("rb") as file:
-        stream, head = _decompress(file, compression), b""
-        while len(head) < _HEADER_BYTES and not re.search(rb"[^\r\n][\r\n]", head):
-            block = stream.read(1 << 20)
-            if not block:
-                break
-            head += block
-    line = re.split(rb"[\r\n]", head.lstrip(b"\r\n"), maxsplit=1)[0]
-    blank = head[: len(head) - len(head.lstrip(b"\r\n"))]
-    return _split_header(_decode_header(line, path.name), path.name), len(blank.splitlines()) + 1, len(line)
+def _is_plain(column: pa.Array) -> bool:
+    """Whether text cells are numbers that Arrow's parser reads, or words for missing that it knows."""
+    try:
+        column.filter(pc.invert(pc.is_in(column, pa.array(_MISSING)))).cast(pa.float64())
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _has_replacement(batch: pa.RecordBatch) -> bool:
+    texts = [column.dictionary if pa.types.is_dictionary(column.type) else column for column in batch.columns]
+    return any(pc.any(pc.match_substring(text, _REPLACEMENT)).as_py() for text in texts)
+
+
+def _split_head(head: bytes, place: str) -> tuple[list[str], bytes, int]:
+    """Part the header from what follows it: column names, the rest, and where the rest begins."""
+    text = head.lstrip(b"\r\n")
+    line = re.split(rb"[\r\n]", text, maxsplit=1)[0]
+    rest = text[len(line) :]
+    return _split_header(_decode_header(line, place), place), rest, len(head) - len(rest)
 
 
 def _split_header(text: str, place: str) -> list[str]:
+    limit = csv.field_size_limit(_HEADER_BYTES)
     try:
         return next(csv.reader([text]))
     except csv.Error as error:
         raise InputError("an upload must begin with a header", value=error, place=place) from None
+    finally:
+        csv.field_size_limit(limit)
 
 
 def _decode_header(line: bytes, place: str) -> str:
+    if line.startswith(_UTF16):
+        raise InputError(_UTF8, value="UTF-16, by its first two bytes", place=f"{place}, header")
     try:
         text = line.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError("an upload must be UTF-8 text", value=_show_byte(error, 0), place=f"{place}, header") from None
+        raise InputError(_UTF8, value=_show_byte(error, 0), place=f"{place}, header") from None
     if "\0" in text:
         raise InputError("an upload must be text: CSV, or Parquet", value="a zero byte", place=f"{place}, header")
     if not text.strip():
@@ -219,50 +327,6 @@ def _decode_header(line: bytes, place: str) -> str:
     if text.count('"') % 2:
         raise InputError("the header must be one line: close every quote", value=text[:80], place=place)
     return text
-
-
-@contextmanager
-def _explain_errors(path: Path, compression: str | None) -> Iterator[None]:
-    """Say what rule a file broke, in place of the parser's own words."""
-    try:
-        yield
-    except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
-        if "conversion error to double" in str(error):
-            raise NotPlainError from error
-        raise _explain(str(error), path, compression) from error
-
-
-def _explain(message: str, path: Path, compression: str | None) -> InputError:
-    # A line that has too few fields and is not UTF-8 never reaches the handler of such lines: "parse error".
-    if "UTF8" in message or "parse error" in message:
-        return _find_bad_byte(path, compression)
-    if "out of sync" in message:
-        return InputError(_ONE_LINE, value="a line break inside quotes", place=path.name)
-    if "Could not skip" in message:
-        return InputError("an upload must have at least one row", value="a header and no rows", place=path.name)
-    if "straddling" in message:
-        return InputError("a row must not be longer than 4 MiB and 16 times its header", place=path.name)
-    if compression and "Errno" not in message:
-        return InputError(f"a compressed upload must be whole {compression} data", value=message, place=path.name)
-    return InputError("an upload must be a readable CSV file", value=message, place=path.name)
-
-
-def _find_bad_byte(path: Path, compression: str | None) -> InputError:
-    """Read again, to say where the first byte is that is not UTF-8."""
-    decoder, done, lines = codecs.getincrementaldecoder("utf-8")(), 0, 1
-    with path.open("rb") as file:
-        stream = _decompress(file, compression)
-        while block := stream.read(_BLOCK_BYTES):
-            held = len(decoder.getstate()[0])
-            try:
-                decoder.decode(block)
-            except UnicodeDecodeError as error:
-                lines += error.object[: error.start].count(b"\n")
-                value = f"{_show_byte(error, done - held)}, line {lines}"
-                return InputError("an upload must be UTF-8 text", value=value, place=path.name)
-            done += len(block)
-            lines += block.count(b"\n")
-    return InputError("an upload must be UTF-8 text", value="a character cut short at the end", place=path.name)
 
 
 def _show_byte(error: UnicodeDecodeError, offset: int) -> str:

@@ -18,8 +18,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from include.errors import InputError
+from include.market.text_codes import Codes, TextCodes
 
 DATE_ORDERS = ("M/D", "D/M")
+
+_MAX_DATES = 100_000
 
 _ISO = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?:[T ]00:00(?::00(?:\.0+)?)?(?:Z|\+00:?00)?)?", re.ASCII)
 _NAMED = re.compile(r"([A-Za-z]+)\.? +(\d{1,2}),? +(\d{4})", re.ASCII)
@@ -94,73 +97,111 @@ def encode_dates(cells: pa.Array, place: str) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(codes.indices, codes.dictionary.cast(pa.string()))
 
 
-def read_sessions(dates: pa.ChunkedArray, row_numbers: npt.NDArray[np.int64], rules: DateRules) -> pa.ChunkedArray:
-    """Read every row's session.
+class DateTexts:
+    """The distinct dates of a whole upload, and where each was first seen; gathered a chunk at a time.
 
     Parameters
     ----------
-    dates
-        Codes into distinct texts, as `encode_dates` gives them, (n_rows,); empty gives empty.
-    row_numbers
-        1-based data row of each, for messages, (n_rows,).
     rules
         What settles the order of day and month.
-
-    Returns
-    -------
-    pa.ChunkedArray
-        date32, (n_rows,).
-
-    Raises
-    ------
-    InputError
-        A cell that is no date, several forms in one file, or an order of day and month that nothing settles.
     """
-    if len(dates) == 0:
-        return pa.chunked_array([], pa.date32())
-    codes = _Codes(dates.unify_dictionaries(), row_numbers, rules.place)
-    parts = [_match_form(text) or codes.refuse(index) for index, text in enumerate(codes.texts)]
-    _require_one_form(parts, codes)
-    if parts[0].form == "slash" and _settle_order(parts, codes, rules) == "D/M":
-        parts = [_swapped(part) for part in parts]
-    days = pa.array([_as_date(part) or codes.refuse(index) for index, part in enumerate(parts)], pa.date32())
-    return pa.chunked_array([days.take(chunk.indices) for chunk in codes.chunks], pa.date32())
 
+    def __init__(self, rules: DateRules) -> None:
+        self.rules = rules
+        self._texts = TextCodes("dates", _MAX_DATES, rules.place)
+        self._first_rows: list[int] = []
+        self._parts: list[_Parts] = []
+        self._counts = np.zeros(0, np.int64)
 
-class _Codes:
-    """The file's distinct dates, and where each was first seen."""
+    def __len__(self) -> int:
+        return len(self._texts)
 
-    def __init__(self, dates: pa.ChunkedArray, row_numbers: npt.NDArray[np.int64], place: str) -> None:
-        self.chunks, self.place, self._row_numbers = dates.chunks, place, row_numbers
+    def add(self, dates: pa.DictionaryArray, row_numbers: npt.NDArray[np.int64]) -> Codes:
+        """Number the dates of some rows.
+
+        Parameters
+        ----------
+        dates
+            Codes into distinct texts, as `encode_dates` gives them, (n_rows,); empty gives empty.
+        row_numbers
+            1-based data row of each, for messages, (n_rows,).
+
+        Returns
+        -------
+        numpy.ndarray
+            int32 (n_rows,), positions in the days that `settle` gives.
+
+        Raises
+        ------
+        InputError
+            A cell that is no date, or more distinct texts than dates there are.
+        """
         if dates.null_count:
-            first = int(np.flatnonzero(dates.is_null().to_numpy())[0])
-            raise InputError(_RULE, value="null", place=f"{place}, row {row_numbers[first]}; nothing written")
-        # A generator: a file of garbage may have millions of distinct texts, and the first one ends the reading.
-        self.texts = (scalar.as_py() for scalar in self.chunks[0].dictionary)
+            first = int(np.flatnonzero(dates.is_null().to_numpy(zero_copy_only=False))[0])
+            raise self._refusal("null", row_numbers[first])
+        local = dates.indices.to_numpy()
+        counts = np.bincount(local, minlength=len(dates.dictionary))
+        used = np.flatnonzero(counts)
+        known = len(self._texts)
+        codes = np.zeros(len(counts), np.int32)
+        codes[used] = self._texts.encode(dates.dictionary.take(pa.array(used)))
+        if len(self._texts) > known:
+            self._note_new(codes[local], row_numbers, known)
+        self._counts = np.pad(self._counts, (0, len(self._texts) - known))
+        np.add.at(self._counts, codes[used], counts[used])
+        return np.asarray(codes[local], dtype=np.int32)
 
-    def row_of(self, index: int) -> int:
-        """Data row in which a distinct text was first seen."""
-        codes = np.concatenate([chunk.indices.to_numpy() for chunk in self.chunks])
-        return int(self._row_numbers[np.argmax(codes == index)])
+    def settle(self) -> npt.NDArray[np.int32]:
+        """Read every distinct text as a session.
 
-    def text_of(self, index: int) -> str:
-        """Give a distinct text as it came, cut at 80 characters."""
-        return repr(self.chunks[0].dictionary[index].as_py()[:80])
+        Returns
+        -------
+        numpy.ndarray
+            int32 (n_texts,), days since 1970.
+
+        Raises
+        ------
+        InputError
+            Several forms in one file, an order of day and month that nothing settles, or a day that is in no month.
+        """
+        parts = self._parts
+        if not parts:
+            return np.empty(0, np.int32)
+        _require_one_form(parts, self)
+        if parts[0].form == "slash" and _settle_order(parts, self) == "D/M":
+            parts = [_swapped(part) for part in parts]
+        days = [_as_date(part) or self.refuse(index) for index, part in enumerate(parts)]
+        return np.asarray(pa.array(days, pa.date32()).cast(pa.int32()).to_numpy(), dtype=np.int32)
+
+    def _note_new(self, codes: Codes, row_numbers: npt.NDArray[np.int64], known: int) -> None:
+        """Keep form and first row of the texts that came for the first time; a text of garbage ends the reading."""
+        late = np.flatnonzero(codes >= known)
+        found, firsts = np.unique(codes[late], return_index=True)
+        first_rows = dict(zip(found.tolist(), row_numbers[late[firsts]].tolist(), strict=True))
+        self._first_rows += [first_rows[code] for code in range(known, len(self._texts))]
+        for code in sorted(first_rows, key=first_rows.__getitem__):
+            if _match_form(self._texts.texts[code].as_py()) is None:
+                self.refuse(code)
+        texts = self._texts.texts.slice(known).to_pylist()
+        self._parts += [part for text in texts if (part := _match_form(text)) is not None]
 
     def counts(self) -> npt.NDArray[np.int64]:
         """Rows of each distinct text."""
-        size = len(self.chunks[0].dictionary)
-        codes = np.concatenate([chunk.indices.to_numpy() for chunk in self.chunks])
-        return np.bincount(codes, minlength=size)
+        return self._counts
 
     def refuse(self, index: int) -> NoReturn:
         """Refuse the file for a text that is no date."""
-        place = f"{self.place}, row {self.row_of(index)}; nothing written"
-        raise InputError(_RULE, value=self.text_of(index), place=place)
+        raise self._refusal(self._text_of(index), self._first_rows[index])
 
     def show(self, index: int) -> str:
         """Name a text and the row where it was first seen."""
-        return f"{self.text_of(index)} in row {self.row_of(index)}"
+        return f"{self._text_of(index)} in row {self._first_rows[index]}"
+
+    def _text_of(self, index: int) -> str:
+        return repr(self._texts.texts[index].as_py()[:80])
+
+    def _refusal(self, value: str, row_number: int) -> InputError:
+        return InputError(_RULE, value=value, place=f"{self.rules.place}, row {row_number}; nothing written")
 
 
 def _match_form(text: str) -> _Parts | None:
@@ -192,31 +233,34 @@ def _swapped(parts: _Parts) -> _Parts:
     return parts._replace(month=parts.day, day=parts.month)
 
 
-def _require_one_form(parts: Sequence[_Parts], codes: _Codes) -> None:
+def _require_one_form(parts: Sequence[_Parts], texts: DateTexts) -> None:
     firsts: dict[str, int] = {}
     for index, part in enumerate(parts):
         firsts.setdefault(part.form, index)
     if len(firsts) > 1:
-        seen = ", ".join(f"{codes.show(index)} ({form})" for form, index in firsts.items())
-        raise InputError("a file must keep to one form of date", value=seen, place=f"{codes.place}; nothing written")
+        seen = ", ".join(f"{texts.show(index)} ({form})" for form, index in firsts.items())
+        raise InputError(
+            "a file must keep to one form of date", value=seen, place=f"{texts.rules.place}; nothing written"
+        )
 
 
-def _settle_order(parts: Sequence[_Parts], codes: _Codes, rules: DateRules) -> str:
+def _settle_order(parts: Sequence[_Parts], texts: DateTexts) -> str:
     """Choose between M/D and D/M, by the file, then the setting, then the expected session."""
+    rules = texts.rules
     day_first = _first(parts, lambda part: part.month > 12 >= part.day)
     month_first = _first(parts, lambda part: part.day > 12 >= part.month)
     if day_first is not None and month_first is not None:
-        seen = f"{codes.show(day_first)} (D/M), {codes.show(month_first)} (M/D)"
+        seen = f"{texts.show(day_first)} (D/M), {texts.show(month_first)} (M/D)"
         rule = "a file's dates must be all M/D or all D/M, and this one is mixed"
         raise InputError(rule, value=seen, place=f"{rules.place}; nothing written")
     if day_first is not None or month_first is not None:
         return "D/M" if month_first is None else "M/D"
     either = all(part.month == part.day for part in parts)
-    order = "M/D" if either else rules.date_order or _order_of_expected(parts, codes, rules.expected_session)
+    order = "M/D" if either else rules.date_order or _order_of_expected(parts, texts)
     if order is None:
         rule = "dates that can be read as M/D and as D/M need the setting CLOSECAST_DATE_ORDER (M/D or D/M)"
         first = _first(parts, lambda part: part.month != part.day) or 0
-        raise InputError(rule, value=codes.show(first), place=f"{rules.place}; nothing written")
+        raise InputError(rule, value=texts.show(first), place=f"{rules.place}; nothing written")
     return order
 
 
@@ -224,9 +268,9 @@ def _first(parts: Sequence[_Parts], has: Callable[[_Parts], bool]) -> int | None
     return next((index for index, part in enumerate(parts) if has(part)), None)
 
 
-def _order_of_expected(parts: Sequence[_Parts], codes: _Codes, expected: date | None) -> str | None:
+def _order_of_expected(parts: Sequence[_Parts], texts: DateTexts) -> str | None:
     """Give the one order in which most rows are of the expected session, if there is exactly one."""
-    counts = codes.counts()
+    counts, expected = texts.counts(), texts.rules.expected_session
     readings = {"M/D": parts, "D/M": [_swapped(part) for part in parts]}
     hits = {
         order: counts[[_as_date(part) == expected for part in reading]].sum() for order, reading in readings.items()

@@ -1,15 +1,15 @@
-"""Rows of an upload parted into bars and refused rows, a batch at a time.
+"""Rows of an upload parted into bars and refused rows, a block at a time.
 
 A row is refused once, however many of its cells are at fault: `expectation` names the first rule that it broke, in the
-order symbol, readable numbers, prices; `reason` names them all.
+order symbol, readable numbers, prices; `reason` names them all. `part_rows` knows nothing but its block, so blocks can
+be parted at the same time; `RowGatherer` takes them in the file's order.
 """
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -17,47 +17,37 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.errors import InputError
-from include.market.upload_dates import DateRules, encode_dates, read_sessions
+from include.market.row_store import CODED_BARS, CODED_REFUSED, REFUSED, UPLOAD_BARS, BarStore, RefusedStore
+from include.market.text_codes import Codes, TextCodes
+from include.market.upload_dates import DateRules, DateTexts, encode_dates
 from include.market.upload_numbers import Mask, read_numbers
-from include.schema import BARS, PRICES, QUARANTINE, WINDOW_COLUMNS
+from include.market.upload_refusals import ROW_HAS_ALL_FIELDS, Fault, describe_ragged, describe_refusals
+from include.schema import PRICES, WINDOW_COLUMNS
+
+__all__ = ["REFUSED", "ROW_HAS_ALL_FIELDS", "UPLOAD_BARS", "RowGatherer", "part_rows"]
 
 SYMBOL_NOT_NULL = "symbol_not_null"
+SYMBOL_IS_TEXT = "symbol_is_text"
 NUMBER_IS_READABLE = "number_is_readable"
 PRICE_NOT_NULL = "price_not_null"
-ROW_HAS_ALL_FIELDS = "row_has_all_fields"
 
-UPLOAD_BARS = pa.schema(
-    [pa.field("row_number", pa.int64()), *(BARS.field(name) for name in ("symbol", "session", *WINDOW_COLUMNS))]
-)
-REFUSED = pa.schema(
-    [field for field in QUARANTINE if field.name not in ("upload_sha256", "quarantined_at", "resolved_by")]
-)
-
-_SHOWN_CHARS = 80
-_ENCODED = pa.dictionary(pa.int32(), pa.string())
-_REASONS = {
+SYMBOL_CHARS = 200
+_MAX_SYMBOLS = 1_000_000
+_CONTROL = r"[\x00-\x1f\x7f]"
+_WORDS = {
     SYMBOL_NOT_NULL: "must not be blank",
+    SYMBOL_IS_TEXT: f"must have no control character and at most {SYMBOL_CHARS} characters",
     NUMBER_IS_READABLE: "must be a number",
     PRICE_NOT_NULL: "must not be missing",
 }
-_KEPT = pa.schema(
-    [pa.field("position", pa.int64()), *(UPLOAD_BARS.field(name) for name in ("symbol", *WINDOW_COLUMNS))]
-)
-
-
 _Numbers = Mapping[str, tuple[pa.Array, Mask]]
+Offsets = npt.NDArray[np.int64]
+Ragged = Sequence[tuple[int, str]]
 
 
-class _Fault(NamedTuple):
-    """One rule that rows of a batch may break, and which of them do."""
-
-    expectation: str
-    column: str
-    mask: Mask
-
-
-class RowSplitter:
-    """Gathers the batches of one file; `finish` gives its bars and its refused rows.
+@dataclass(frozen=True)
+class Columns:
+    """What the columns of a file or part are called.
 
     Parameters
     ----------
@@ -67,126 +57,219 @@ class RowSplitter:
         File name, for messages.
     """
 
-    def __init__(self, headers: Mapping[str, str], place: str) -> None:
-        self._headers, self._place = headers, place
+    headers: Mapping[str, str]
+    place: str
+
+    def place_of(self, meaning: str) -> str:
+        """Name the file and the column."""
+        return f"{self.place}, column {self.headers[meaning]}"
+
+
+@dataclass(frozen=True)
+class PartedRows:
+    """One block's rows; offsets count its data rows from 0, ragged ones too.
+
+    Parameters
+    ----------
+    rows
+        Data rows in the block.
+    offsets
+        Of the rows that have all fields, (n_whole,).
+    dates
+        Of the rows that have all fields, (n_whole,).
+    kept
+        Which of the rows that have all fields are bars, (n_whole,).
+    symbols
+        Of the bars, dictionary<int32, string>.
+    numbers
+        float64 columns of the bars, in the order of WINDOW_COLUMNS.
+    refused
+        REFUSALS, by offset.
+    """
+
+    rows: int
+    offsets: Offsets
+    dates: pa.DictionaryArray
+    kept: Mask
+    symbols: pa.DictionaryArray
+    numbers: list[pa.Array]
+    refused: pa.RecordBatch | None
+
+
+def part_rows(batch: pa.RecordBatch, ragged: Ragged, columns: Columns) -> PartedRows:
+    """Part one block.
+
+    Parameters
+    ----------
+    batch
+        The rows that have all fields, columns named by meaning.
+    ragged
+        Offset and text of each other row.
+    columns
+        What the columns are called, for messages.
+
+    Raises
+    ------
+    InputError
+        A column's type cannot hold what it must.
+    """
+    rows = batch.num_rows + len(ragged)
+    offsets = np.arange(rows)
+    if ragged:
+        offsets = np.delete(offsets, [offset for offset, _ in ragged])
+    symbols = _read_symbols(batch["symbol"], columns.place_of("symbol"))
+    present = [name for name in WINDOW_COLUMNS if name in columns.headers]
+    numbers = {name: read_numbers(batch[name], columns.place_of(name)) for name in present}
+    faults = _find_faults(symbols, numbers)
+    bad = np.logical_or.reduce([np.zeros(batch.num_rows, bool), *(fault.mask for fault in faults)])
+    refused = None
+    if faults:
+        rows_at_fault = np.flatnonzero(bad)
+        named = [fault._replace(mask=fault.mask[rows_at_fault]) for fault in faults]
+        taken = pa.array(rows_at_fault)
+        texts = symbols.take(taken).dictionary_decode()
+        refused = describe_refusals(batch.take(taken), offsets[rows_at_fault], texts, named, columns.headers)
+    values = [
+        numbers[name][0] if name in numbers else pa.nulls(batch.num_rows, pa.float64()) for name in WINDOW_COLUMNS
+    ]
+    keep = pa.array(~bad) if faults else None
+    return PartedRows(
+        rows=rows,
+        offsets=offsets,
+        dates=encode_dates(batch["date"], columns.place_of("date")),
+        kept=~bad,
+        # Encoded anew, so that the texts of refused symbols are forgotten.
+        symbols=symbols if keep is None else symbols.filter(keep).dictionary_decode().dictionary_encode(),
+        numbers=values if keep is None else [column.filter(keep) for column in values],
+        refused=_merge(refused, describe_ragged(ragged)) if ragged else refused,
+    )
+
+
+class RowGatherer:
+    """Gathers the blocks of one upload in the file's order.
+
+    Parameters
+    ----------
+    rules
+        What settles the order of day and month.
+    scratch
+        Folder for rows that don't fit into memory; None for the system's temporary folder.
+    """
+
+    def __init__(self, rules: DateRules, scratch: Path | None = None) -> None:
         self.rows = 0
-        self._dates: list[pa.DictionaryArray] = []
-        self._kept: list[pa.RecordBatch] = []
-        self._refused: list[dict[str, Any]] = []
+        self.bars, self.refused = BarStore(scratch), RefusedStore(scratch)
+        self._place = rules.place
+        self._dates = DateTexts(rules)
+        self._symbols = TextCodes("symbols", _MAX_SYMBOLS, rules.place)
 
-    def add(self, batch: pa.RecordBatch) -> None:
-        """Part one batch, its columns named by meaning."""
-        symbols = _read_symbols(batch["symbol"], self._place_of("symbol"))
-        present = [name for name in WINDOW_COLUMNS if name in self._headers]
-        numbers = {name: read_numbers(batch[name], self._place_of(name)) for name in present}
-        self._dates.append(encode_dates(batch["date"], self._place_of("date")))
-        faults = _find_faults(symbols, numbers)
-        bad = np.logical_or.reduce([fault.mask for fault in faults])
-        self._keep(symbols, numbers, ~bad)
-        if bad.any():
-            self._refuse(batch, symbols, faults, np.flatnonzero(bad))
-        self.rows += batch.num_rows
+    def add(self, parted: PartedRows, part: str | None = None) -> None:
+        """Take the next block; `part` is the file's name within a folder of parts.
 
-    @property
-    def has_refused(self) -> bool:
-        """Whether a row was refused so far."""
-        return bool(self._refused)
-
-    def finish(self, ragged: Sequence[tuple[int, str]], rules: DateRules) -> tuple[pa.Table, pa.Table]:
-        """Settle dates and row numbers.
-
-        Parameters
-        ----------
-        ragged
-            Row number and text of each line with too few or too many fields.
-        rules
-            What settles the order of day and month.
-
-        Returns
-        -------
-        tuple[pa.Table, pa.Table]
-            UPLOAD_BARS and REFUSED, both in the file's order.
+        Raises
+        ------
+        InputError
+            A cell that is no date; too many distinct symbols or dates.
         """
-        every_row = np.arange(1, self.rows + len(ragged) + 1)
-        numbers = np.delete(every_row, [number - 1 for number, _ in ragged]) if ragged else every_row
-        sessions = read_sessions(pa.chunked_array(self._dates, _ENCODED), numbers, rules).combine_chunks()
-        kept = pa.Table.from_batches(self._kept, _KEPT)
-        positions = kept["position"].to_numpy()
-        bars = kept.drop_columns(["position"]).add_column(1, "session", sessions.take(pa.array(positions)))
-        bars = bars.add_column(0, "row_number", pa.array(numbers[positions])).cast(UPLOAD_BARS)
-        return bars, self._refused_table(ragged, numbers, sessions)
+        dates = self._dates.add(parted.dates, parted.offsets + (self.rows + 1))
+        keep = slice(None) if len(parted.symbols) == len(dates) else parted.kept
+        codes = self._symbols.encode(parted.symbols.dictionary)
+        columns = [
+            pa.array(parted.offsets[keep] + (self.rows + 1)),
+            pa.array(codes[parted.symbols.indices.to_numpy()]),
+            pa.array(dates[keep]),
+            *parted.numbers,
+        ]
+        self.bars.append(pa.record_batch(columns, schema=CODED_BARS))
+        if parted.refused is not None:
+            self.refused.append(self._code_refused(parted, parted.refused, dates, part))
+        self.rows += parted.rows
 
-    def _place_of(self, meaning: str) -> str:
-        return f"{self._place}, column {self._headers[meaning]}"
+    def settle(self) -> None:
+        """Settle what every date means.
 
-    def _keep(self, symbols: pa.Array, numbers: _Numbers, good: Mask) -> None:
-        absent = (pa.nulls(len(symbols), pa.float64()), None)
-        positions = pa.array(np.arange(self.rows, self.rows + len(symbols)))
-        columns = [positions, symbols, *(numbers.get(name, absent)[0] for name in WINDOW_COLUMNS)]
-        kept = pa.record_batch(columns, names=_KEPT.names)
-        self._kept.append((kept if good.all() else kept.filter(pa.array(good))).cast(_KEPT))
+        Raises
+        ------
+        InputError
+            No row at all; forms of date that do not go together; an order of day and month that nothing settles.
+        """
+        if self.rows == 0:
+            raise InputError("an upload must have at least one row", value="a header and no rows", place=self._place)
+        days = self._dates.settle()
+        self.bars.settle(self._symbols.texts, days, self._place)
+        self.refused.settle(days)
 
-    def _refuse(
-        self, batch: pa.RecordBatch, symbols: pa.Array, faults: Sequence[_Fault], rows: npt.NDArray[np.int64]
-    ) -> None:
-        for index, cells in zip(rows.tolist(), batch.take(pa.array(rows)).to_pylist(), strict=True):
-            broken = [fault for fault in faults if fault.mask[index]]
-            refused = {
-                "position": self.rows + index,
-                "symbol": symbols[index].as_py() or None,
-                "expectation": broken[0].expectation,
-                "reason": "; ".join(self._give_reason(fault, cells[fault.column]) for fault in broken),
-                "raw": _as_json({self._headers[name]: cell for name, cell in cells.items()}),
-            }
-            self._refused.append(refused)
+    def close(self) -> None:
+        """Let go of all rows."""
+        self.bars.close()
+        self.refused.close()
 
-    def _give_reason(self, fault: _Fault, cell: object) -> str:
-        return f"{self._headers[fault.column]} {_REASONS[fault.expectation]}. Received: {_show(cell)}"
-
-    def _refused_table(
-        self, ragged: Sequence[tuple[int, str]], numbers: npt.NDArray[np.int64], sessions: pa.Array
-    ) -> pa.Table:
-        rows = [_refuse_ragged(number, line) for number, line in ragged]
-        for refused in self._refused:
-            position = refused.pop("position")
-            rows.append(refused | {"row_number": int(numbers[position]), "session": sessions[position].as_py()})
-        return pa.Table.from_pylist(sorted(rows, key=lambda row: row["row_number"]), REFUSED)
+    def _code_refused(
+        self, parted: PartedRows, refused: pa.RecordBatch, dates: Codes, part: str | None
+    ) -> pa.RecordBatch:
+        offsets = refused["offset"].to_numpy()
+        date_of_offset = np.full(parted.rows, -1, np.int32)
+        date_of_offset[parted.offsets] = dates
+        reason = refused["reason"]
+        if part is not None:
+            reason = pc.binary_join_element_wise(f"{part}: ", reason, "")
+        texts = {"symbol": refused["symbol"], "expectation": refused["expectation"], "reason": reason}
+        coded = {"row_number": pa.array(offsets + (self.rows + 1)), "date": pa.array(date_of_offset[offsets])}
+        columns = texts | coded | {"raw": refused["raw"]}
+        return pa.record_batch([columns[name] for name in CODED_REFUSED.names], schema=CODED_REFUSED)
 
 
-def _read_symbols(cells: pa.Array, place: str) -> pa.Array:
+def _read_symbols(cells: pa.Array, place: str) -> pa.DictionaryArray:
     """Strip each symbol of surrounding space and keep it otherwise; a null becomes a blank."""
     try:
         codes = cells if pa.types.is_dictionary(cells.type) else cells.dictionary_encode()
-        texts = codes.dictionary.cast(pa.string())
+        texts = pc.fill_null(pc.utf8_trim_whitespace(codes.dictionary.cast(pa.string())), "")
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         raise InputError("a symbol column must be text", value=cells.type, place=place) from None
-    return pc.fill_null(pc.utf8_trim_whitespace(texts).take(codes.indices), "")
+    indices = codes.indices.cast(pa.int32())
+    if indices.null_count:
+        indices = pc.fill_null(indices, len(texts))
+        texts = pa.concat_arrays([texts, pa.array([""])])
+    return pa.DictionaryArray.from_arrays(indices, texts)
 
 
-def _find_faults(symbols: pa.Array, numbers: _Numbers) -> list[_Fault]:
-    """Give every rule of a row with the rows that break it, the rule that is named first at the front."""
-    faults = [_Fault(SYMBOL_NOT_NULL, "symbol", np.asarray(pc.equal(symbols, "").to_numpy(zero_copy_only=False)))]
-    faults += [_Fault(NUMBER_IS_READABLE, name, unreadable) for name, (_, unreadable) in numbers.items()]
+def _find_faults(symbols: pa.DictionaryArray, numbers: _Numbers) -> list[Fault]:
+    """Give every rule that rows break with those rows, the rule that is named first at the front."""
+    texts = symbols.dictionary
+    blank, odd = pc.equal(texts, ""), _is_odd(texts)
+    codes = symbols.indices.to_numpy()
+    faults = [
+        _fault(rule, "symbol", _as_mask(broken)[codes] if len(texts) else np.zeros(0, bool))
+        for rule, broken in ((SYMBOL_NOT_NULL, blank), (SYMBOL_IS_TEXT, odd))
+        if broken is not None
+    ]
+    faults += [_fault(NUMBER_IS_READABLE, name, unreadable) for name, (_, unreadable) in numbers.items()]
     for name in PRICES:
         values, unreadable = numbers[name]
-        faults.append(_Fault(PRICE_NOT_NULL, name, values.is_null().to_numpy(zero_copy_only=False) & ~unreadable))
-    return faults
+        if values.null_count:
+            faults.append(_fault(PRICE_NOT_NULL, name, _as_mask(values.is_null()) & ~unreadable))
+    return [fault for fault in faults if fault.mask.any()]
 
 
-def _refuse_ragged(row_number: int, line: str) -> dict[str, Any]:
-    reason = f"a row must have as many fields as the header. Received: {_show(line)}"
-    raw = _as_json({"line": line})
-    return {"row_number": row_number, "expectation": ROW_HAS_ALL_FIELDS, "reason": reason, "raw": raw}
+def _fault(rule: str, column: str, mask: Mask) -> Fault:
+    return Fault(rule, column, _WORDS[rule], mask)
 
 
-def _show(cell: object) -> str:
-    text = "null" if cell is None else str(cell)
-    return repr(text if len(text) <= _SHOWN_CHARS else text[:_SHOWN_CHARS] + "...")
+def _is_odd(texts: pa.Array) -> pa.Array | None:
+    """Tell which symbols have control characters or are too long; None where all are fine."""
+    data = np.frombuffer(texts.buffers()[2] or b"", np.uint8)
+    longest = pc.max(pc.binary_length(texts)).as_py() or 0
+    if longest <= SYMBOL_CHARS and not ((data < 0x20) | (data == 0x7F)).any():
+        return None
+    return pc.or_(pc.match_substring_regex(texts, _CONTROL), pc.greater(pc.utf8_length(texts), SYMBOL_CHARS))
 
 
-def _as_json(cells: Mapping[str, object]) -> str:
-    """Write cells as they came; what JSON has no form for (dates, decimals, NaN) is written as its text."""
-    plain = {
-        name: str(cell) if isinstance(cell, float) and not math.isfinite(cell) else cell for name, cell in cells.items()
-    }
-    return json.dumps(plain, default=str, ensure_ascii=False)
+def _merge(refused: pa.RecordBatch | None, ragged: pa.RecordBatch) -> pa.RecordBatch:
+    if refused is None:
+        return ragged
+    both = pa.concat_batches([refused, ragged])
+    return both.take(pa.array(np.argsort(both["offset"].to_numpy(), kind="stable")))
+
+
+def _as_mask(flags: pa.Array) -> Mask:
+    return np.asarray(flags.to_numpy(zero_copy_only=False), dtype=bool)

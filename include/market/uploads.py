@@ -1,80 +1,90 @@
 """Readers of the daily upload: CSV (plain, gzip, zstd) or Parquet, one session or many, a row a symbol.
 
-Each batch of rows is parted at once into bars and refused rows, so memory holds the narrow columns and a few blocks of
-text whatever the file's size. Dates are settled last, because the whole file is the evidence for what they mean. A
-fault of the file (a column, a date, an encoding) refuses the file; a fault of a row refuses the row and says why.
+One thread reads the bytes in order, hashes them and cuts them into blocks; two more part the blocks into bars and
+refused rows; the results are gathered in the file's order, in memory up to a budget and in a scratch file beyond it. So
+memory has a bound whatever the file's size and width. Dates are settled last, because the whole file is the evidence
+for what they mean. A fault of the file (a column, a date, an encoding) refuses the file; a fault of a row refuses the
+row and says why.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
-from typing import Protocol
-
-import pyarrow as pa
+from pathlib import Path, PurePath
+from types import TracebackType
+from typing import Any, Self
 
 from include.errors import InputError
-from include.market.upload_csv import CsvReader, NotPlainError, Progress
+from include.market.row_store import BarStore, RefusedStore
+from include.market.upload_csv import CsvReader
 from include.market.upload_dates import DateRules
 from include.market.upload_parquet import ParquetReader
-from include.market.upload_rows import RowSplitter
+from include.market.upload_rows import PartedRows, RowGatherer
+from include.market.upload_source import Source, hash_parts, is_closed_folder, is_finished, open_local
+from include.market.upload_stream import HashedStream, Meter, Progress
 
-_MAGIC = {b"\x1f\x8b": ("gzip", ".gz"), b"\x28\xb5\x2f\xfd": ("zstd", ".zst"), b"PAR1": ("parquet", ".parquet")}
+_MAGIC = {
+    b"\x1f\x8b": ("gzip", ".gz"),
+    b"\x28\xb5\x2f\xfd": ("zstd", ".zst"),
+    b"PAR1": ("parquet", ".parquet"),
+    b"PARE": ("parquet", ".parquet"),
+}
 """First bytes → form and the suffix that promises it."""
 
-_UNFINISHED = (".tmp", ".part")
+_PARTING_THREADS = 2
 
 
 @dataclass(frozen=True)
 class Upload:
-    """What one upload held; `rows == bars.num_rows + refused.num_rows`.
+    """What one upload held; `rows == bars.num_rows + refused.num_rows`. A context manager that closes both stores.
 
     Parameters
     ----------
     name
-        File name as it came.
+        File or folder name as it came.
     sha256
-        Of the bytes as they came, in hexadecimal.
+        Of the bytes as they came, in hexadecimal; of a folder, by its parts' hashes (`hash_parts`).
     size_bytes
-        Size of the file as it came.
+        Size as it came.
     rows
         Data rows in the file, blank lines apart.
     bars
-        Rows whose cells could all be read: row_number int64 (1-based data row), symbol string, session date32, open,
-        high, low, close, volume and market_cap float64 (the last two may be null). In the file's order.
+        Rows whose cells could all be read: row_number int64 (1-based data row), symbol, session date32, open, high,
+        low, close, volume and market_cap float64 (the last two may be null).
     refused
-        The other rows: schema.QUARANTINE without upload_sha256 and quarantined_at. In the file's order. `raw` is JSON
-        of the accepted columns as they came, or of the whole line where its fields could not be told apart.
+        The other rows: schema.QUARANTINE without upload_sha256 and quarantined_at. `raw` is JSON of the accepted
+        columns as they came, or of the whole line where its fields could not be told apart.
     """
 
     name: str
     sha256: str
     size_bytes: int
     rows: int
-    bars: pa.Table
-    refused: pa.Table
+    bars: BarStore
+    refused: RefusedStore
 
+    def close(self) -> None:
+        """Let go of the rows."""
+        self.bars.close()
+        self.refused.close()
 
-class _Reader(Protocol):
-    """What a file's form gives: rows with columns named by meaning, and after them the hash and the ragged rows."""
+    def __enter__(self) -> Self:
+        return self
 
-    path: Path
-    plain: bool
-    headers: dict[str, str]
-    sha256: str
-    ragged: list[tuple[int, str]]
-
-    def batches(self) -> Iterator[pa.RecordBatch]: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
 
 def list_uploads(path: Path) -> list[Path]:
-    """List the uploads at a path: the file itself, or a folder's files, sorted by name.
+    """List the uploads at a path: the file or the folder of parts itself, or a folder's uploads, sorted by name.
 
-    Hidden files, sub-folders and files still being written (`*.tmp`, `*.part`) are left out.
+    Hidden names, folders that are not closed and files still being written (`*.tmp`, `*.part`) are left out.
 
     Raises
     ------
@@ -82,10 +92,10 @@ def list_uploads(path: Path) -> list[Path]:
         Where there is nothing, or no right to look.
     """
     try:
-        if path.is_file():
+        if path.is_file() or is_closed_folder(path):
             return [path]
         entries = sorted(path.iterdir())
-        found = [entry for entry in entries if entry.is_file() and _is_finished(entry.name)]
+        found = [each for each in entries if is_finished(each.name) and (each.is_file() or is_closed_folder(each))]
     except OSError as error:
         raise InputError(
             "an upload must be a file or a folder that can be read", value=error, place=str(path)
@@ -96,84 +106,111 @@ def list_uploads(path: Path) -> list[Path]:
 
 
 def read_upload(
-    path: Path,
+    source: Source | Path,
     *,
+    scratch: Path | None = None,
     date_order: str | None = None,
     expected_session: date | None = None,
     on_progress: Progress | None = None,
 ) -> Upload:
-    """Read one file in any accepted form.
+    """Read one upload in any accepted form.
 
     Parameters
     ----------
-    path
-        A CSV (plain, gzip, zstd) or Parquet file.
+    source
+        A CSV (plain, gzip, zstd) or Parquet file, or a folder of such parts closed by `_SUCCESS`.
+    scratch
+        Folder for rows that don't fit into memory; None for the system's temporary folder. Nothing in it has a name,
+        so nothing is left there.
     date_order
         "M/D" or "D/M": how 7/2/2018 is read where the whole file leaves it open.
     expected_session
         The session that is waited for; settles the order of day and month where `date_order` is None.
     on_progress
-        Called with bytes done and bytes in all, possibly from another thread; starts again from 0 where a CSV turns
-        out to hold more than plain numbers.
+        Called with bytes done and bytes in all, at most ten times a second, possibly from another thread.
 
     Returns
     -------
     Upload
-        Every data row of the file, either in `bars` or in `refused`.
+        Every data row of the file, either in `bars` or in `refused`. To be closed.
 
     Raises
     ------
     InputError
         Where the file as a whole breaks a rule; the message names rule, value and place.
+    UnavailableError
+        Where there is no room for rows that don't fit into memory.
     """
-    rules = DateRules(path.name, date_order, expected_session)
-    form = _detect_form(path)
-    if form == "parquet":
-        return _read_rows(ParquetReader(path, on_progress), rules)
-    # Not within `except`: the error would keep the first reading's rows in memory through the second.
-    with suppress(NotPlainError):
-        return _read_rows(CsvReader(path, form, on_progress, plain=True), rules)
-    return _read_rows(CsvReader(path, form, on_progress, plain=False), rules)
-
-
-def _read_rows(reader: _Reader, rules: DateRules) -> Upload:
-    path = reader.path
-    splitter = RowSplitter(reader.headers, path.name)
-    for batch in _read_ahead(reader.batches()):
-        splitter.add(batch)
-        if reader.plain and splitter.has_refused:
-            raise NotPlainError
-    rows = splitter.rows + len(reader.ragged)
-    if rows == 0:
-        raise InputError("an upload must have at least one row", value="a header and no rows", place=path.name)
-    bars, refused = splitter.finish(reader.ragged, rules)
-    return Upload(path.name, reader.sha256, path.stat().st_size, rows, bars, refused)
-
-
-def _read_ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Parse the next batch in another thread while the caller works on this one (Arrow lets go of the interpreter)."""
-    with ThreadPoolExecutor(max_workers=1) as parser:
-        coming = parser.submit(next, batches, None)
-        while (batch := coming.result()) is not None:
-            coming = parser.submit(next, batches, None)
-            yield batch
-
-
-def _is_finished(name: str) -> bool:
-    return not name.startswith(".") and not name.endswith(_UNFINISHED)
-
-
-def _detect_form(path: Path) -> str | None:
-    """Tell the form by the first bytes (None for plain CSV); the file's name must not promise another."""
+    found = open_local(source) if isinstance(source, Path) else source
+    rows = RowGatherer(DateRules(found.name, date_order, expected_session), scratch)
     try:
-        with path.open("rb") as file:
-            head = file.read(4)
-    except OSError as error:
-        raise InputError("an upload must be a file that can be read", value=error, place=str(path)) from error
+        sha256 = _gather(found, rows, Meter(on_progress, found.size_bytes))
+        rows.settle()
+    except BaseException:
+        rows.close()
+        raise
+    return Upload(found.name, sha256, found.size_bytes, rows.rows, rows.bars, rows.refused)
+
+
+def _gather(source: Source, rows: RowGatherer, meter: Meter) -> str:
+    """Gather every row of a file, or of a folder's parts one after another; give the hash."""
+    with ThreadPoolExecutor(_PARTING_THREADS, thread_name_prefix="part-rows") as pool:
+        if not source.parts:
+            return _gather_file(source, rows, meter, pool)
+        return hash_parts([_gather_file(part, rows, meter, pool, part.name) for part in source.parts])
+
+
+def _gather_file(
+    source: Source, rows: RowGatherer, meter: Meter, pool: ThreadPoolExecutor, part: str | None = None
+) -> str:
+    with source.open_stream() as stream:
+        hashed = HashedStream(stream, meter)
+        form = _detect_form(hashed.peek(4), source.name)
+        if form == "parquet":
+            return _gather_parquet(source, hashed, lambda block: rows.add(block, part), pool)
+        reader = CsvReader(source, hashed, form)
+        for parted in _part_in_order(reader.part, reader.blocks(), pool):
+            rows.add(parted, part)
+        return hashed.finish()
+
+
+def _gather_parquet(
+    source: Source, hashed: HashedStream, add: Callable[[PartedRows], None], pool: ThreadPoolExecutor
+) -> str:
+    with ThreadPoolExecutor(1, thread_name_prefix="hash-upload") as hasher, ParquetReader(source) as reader:
+        sha256 = hasher.submit(hashed.finish)
+        try:
+            for parted in _part_in_order(reader.part, reader.blocks(), pool):
+                add(parted)
+        except BaseException:
+            hashed.stop()
+            raise
+        return sha256.result()
+
+
+def _part_in_order(
+    part: Callable[[Any], PartedRows], blocks: Iterable[Any], pool: ThreadPoolExecutor
+) -> Iterator[PartedRows]:
+    """Part a few blocks at a time and give them in their order."""
+    coming: deque[Future[PartedRows]] = deque()
+    try:
+        for block in blocks:
+            coming.append(pool.submit(part, block))
+            while coming and (len(coming) > _PARTING_THREADS + 1 or coming[0].done()):
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()
+    finally:
+        for future in coming:
+            future.cancel()
+
+
+def _detect_form(head: bytes, name: str) -> str | None:
+    """Tell the form by the first bytes (None for plain CSV); the file's name must not promise another."""
     if not head:
-        raise InputError("an upload must not be empty", value="0 bytes", place=path.name)
+        raise InputError("an upload must not be empty", value="0 bytes", place=name)
     form, suffix = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), (None, None))
-    claimed = path.suffix.lower()
+    claimed = PurePath(name).suffix.lower()
     if claimed != suffix and claimed in {known for _, known in _MAGIC.values()}:
-        raise InputError(f"a {claimed} file must begin as one", value=head, place=path.name)
+        raise InputError(f"a {claimed} file must begin as one", value=head, place=name)
     return form

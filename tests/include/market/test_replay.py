@@ -31,12 +31,14 @@ def read_back(replay: Replay) -> list[Upload]:
 
 
 def bars_in(uploads: list[Upload]) -> Counter[tuple[object, ...]]:
-    return Counter(tuple(row.values())[1:] for upload in uploads for row in upload.bars.to_pylist())
+    return Counter(tuple(row.values())[1:] for upload in uploads for row in upload.bars.to_table().to_pylist())
 
 
 def refusals_in(uploads: list[Upload]) -> Counter[tuple[object, ...]]:
     names = ["symbol", "session", "expectation"]
-    return Counter(tuple(row[name] for name in names) for upload in uploads for row in upload.refused.to_pylist())
+    return Counter(
+        tuple(row[name] for name in names) for upload in uploads for row in upload.refused.to_table().to_pylist()
+    )
 
 
 def website(folder: Path) -> Upload:
@@ -65,7 +67,11 @@ def test_history_and_one_upload_a_live_session_hold_every_row_once(tmp_path: Pat
     ]
     assert replay.sessions == DAYS[3:]
     came = read_back(replay)
-    assert [sorted(set(each.bars["session"].to_pylist())) for each in came] == [DAYS[:3], [DAYS[3]], [DAYS[4]]]
+    assert [sorted(set(each.bars.to_table()["session"].to_pylist())) for each in came] == [
+        DAYS[:3],
+        [DAYS[3]],
+        [DAYS[4]],
+    ]
     assert bars_in(came) == bars_in([upload])
 
 

@@ -11,14 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from include.errors import InputError
-from include.market.upload_dates import DateRules, encode_dates, read_sessions
+from include.market.upload_dates import DateRules, DateTexts, encode_dates
 
 
 def read(*chunks: list[str], date_order: str | None = None, expected: date | None = None) -> list[date]:
-    codes = [encode_dates(pa.array(chunk, pa.string()), "day.csv") for chunk in chunks]
-    dates = pa.chunked_array(codes, pa.dictionary(pa.int32(), pa.string()))
-    row_numbers = np.arange(1, len(dates) + 1)
-    return read_sessions(dates, row_numbers, DateRules("day.csv", date_order, expected)).to_pylist()
+    texts, codes, rows = DateTexts(DateRules("day.csv", date_order, expected)), [], 0
+    for chunk in chunks:
+        codes += texts.add(
+            encode_dates(pa.array(chunk, pa.string()), "day.csv"), np.arange(rows, rows + len(chunk)) + 1
+        ).tolist()
+        rows += len(chunk)
+    days = pa.array(texts.settle()).cast(pa.date32()).to_pylist()
+    return [days[code] for code in codes]
 
 
 @pytest.mark.parametrize(
@@ -102,13 +106,13 @@ def test_unknown_order_is_refused() -> None:
 def test_null_is_named_with_its_row() -> None:
     codes = encode_dates(pa.array(["2018-07-02", None]), "day.parquet")
     with pytest.raises(InputError, match=r"null .in day\.parquet, row 8"):
-        read_sessions(pa.chunked_array([codes]), np.array([7, 8]), DateRules("day.parquet"))
+        DateTexts(DateRules("day.parquet")).add(codes, np.array([7, 8]))
 
 
 def test_timestamp_with_a_time_of_day_is_refused() -> None:
     codes = encode_dates(pa.array([datetime(2018, 7, 2, 16, 0, tzinfo=UTC)]), "day.parquet")
     with pytest.raises(InputError, match="2018-07-02 16:00:00"):
-        read_sessions(pa.chunked_array([codes]), np.array([1]), DateRules("day.parquet"))
+        DateTexts(DateRules("day.parquet")).add(codes, np.array([1]))
 
 
 def test_type_without_dates_is_named() -> None:
