@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from include.errors import InputError, NotFoundError, UnavailableError
-from include.object_store import ObjectStore
+from include.object_store import ObjectStore, ObjectStream
 from include.settings import PROJECT_ROOT
 from tests.object_store import KEYS, Relay, refuse_keys
 
@@ -63,11 +63,19 @@ def test_a_listing_has_names_sizes_and_folders_and_nothing_deeper(bucket: str) -
     assert STORE.find(f"{bucket}/inbox/c.csv") is None
 
 
-@pytest.mark.parametrize("limit", [5 << 30, 10], ids=["by the store", "through here"])
-def test_a_copy_has_the_same_bytes(bucket: str, limit: int) -> None:
+@pytest.mark.parametrize(("limit", "passes_here"), [(1 << 20, False), ((1 << 20) - 1, True)])
+def test_a_copy_has_the_same_bytes(bucket: str, limit: int, passes_here: bool) -> None:
+    read = []
+
+    class Noting(ObjectStore):
+        def open_stream(self, url: str) -> ObjectStream:
+            read.append(url)
+            return super().open_stream(url)
+
     put(f"{bucket}/a", BLOCK)
-    ObjectStore(retry_s=5, copy_limit_bytes=limit).copy(f"{bucket}/a", f"{bucket}/b/c")
+    Noting(retry_s=5, copy_limit_bytes=limit).copy(f"{bucket}/a", f"{bucket}/b/c")
     assert get(f"{bucket}/b/c") == get(f"{bucket}/a") == BLOCK
+    assert bool(read) is passes_here
 
 
 def test_another_writing_has_another_tag(bucket: str) -> None:

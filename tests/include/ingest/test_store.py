@@ -177,18 +177,15 @@ def test_a_link_in_the_inbox_is_followed_and_its_target_left(settings: Settings,
 
 
 def test_an_upload_from_another_disk(settings: Settings) -> None:
-    other = Path("/dev/shm") / f"closecast-{os.getpid()}"
     settings.kept.mkdir(parents=True)
-    if not other.parent.is_dir() or other.parent.stat().st_dev == settings.kept.stat().st_dev:
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or memory.stat().st_dev == settings.kept.stat().st_dev:
         pytest.skip("needs a second file system at /dev/shm")
-    try:
-        keep_upload(settings, put(str(other / "day.csv")), sha256(DATA), move=True)
-        source, sha = put_folder(str(other / "day"))
+    with tempfile.TemporaryDirectory(dir=memory) as other:
+        keep_upload(settings, put(f"{other}/day.csv"), sha256(DATA), move=True)
+        source, sha = put_folder(f"{other}/day")
         keep_upload(settings, source, sha, move=True)
-        assert list(other.iterdir()) == []
-    finally:
-        for path in [*list_files(other), *other.glob("*"), other]:
-            path.rmdir() if path.is_dir() else path.unlink()
+        assert list(Path(other).iterdir()) == []
     assert read(open_kept(settings, sha256(DATA))) == DATA
     assert {part.name: read(part) for part in open_kept(settings, sha).parts} == PARTS
 
