@@ -59,7 +59,8 @@ class History:
 
 def read_history(path: Path, calendar: str | None) -> History:
     """Read a file of many sessions, keep what ingest would accept, make it dense."""
-    bars = read_upload(path).bars
+    with read_upload(path) as upload:
+        bars = upload.bars.to_table()
     calendar = calendar or guess_calendar(bars["session"].unique().to_pylist())
     accepted = judge_rows(bars, RowRules(calendar, read_suites(DEFAULT_FILE).rows)).accepted
     days = accepted["session"].cast(pa.int32()).to_numpy()

@@ -101,6 +101,18 @@ def promote(candidates: list[dict[str, Any]], asked_by: str) -> int:
     ).version
 
 
+def maintain() -> dict[str, int]:
+    """Keep the lake up; return how many files were merged and removed, and the bytes that were freed."""
+    from include.lake.maintain import maintain_lake
+
+    report = maintain_lake(load_settings())
+    for removal in report.removals:
+        _say(f"removed {removal.area} {removal.path} ({removal.size_bytes:,} bytes): {removal.why}")
+    _say(report.summary())
+    merged = sum(compaction.files for compaction in report.compactions)
+    return {"merged": merged, "removed": len(report.removals), "freed_bytes": report.freed_bytes}
+
+
 def _plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, date) else value
 

@@ -68,6 +68,15 @@ class SymbolChanges:
                 found.add(line.symbol)
         return found
 
+    def successors(self) -> dict[str, str]:
+        """Return of each name that has been given up, and not been taken again, what came after it."""
+        found: dict[str, str] = {}
+        for line in self.lines:
+            if line.symbol != line.successor:
+                found[line.symbol] = line.successor
+                found.pop(line.successor, None)
+        return found
+
 
 NO_CHANGES = SymbolChanges()
 
