@@ -21,7 +21,8 @@ from include.ingest.judge import CONFLICT
 from include.lake.tables import Table
 from include.market import upload_rows
 from include.market.upload_columns import ACCEPTED_NAMES
-from include.quality.rows import ROW_EXPECTATIONS
+from include.quality import kinds
+from include.quality.suites import DEFAULT_FILE, Suites, read_suites
 from include.schema import Status
 from include.settings import PROJECT_ROOT, Settings
 
@@ -208,5 +209,19 @@ def test_uploads_has_every_rule_of_a_row() -> None:
         upload_rows.NUMBER_IS_READABLE,
         upload_rows.PRICE_NOT_NULL,
     )
-    rules = [*of_the_reader, *(expectation.name for expectation in ROW_EXPECTATIONS), CONFLICT]
+    rules = [*of_the_reader, *(entry.name for entry in read_suites(DEFAULT_FILE).rows), CONFLICT]
     assert list_cells((DOCS / "uploads.md").read_text(), "## Rows that are refused") == rules
+
+
+@pytest.mark.parametrize(
+    ("heading", "suite"),
+    [("### Kinds for rows", "rows"), ("### Kinds for a session", "session"), ("### Kinds for a snapshot", "snapshot")],
+)
+def test_quality_has_every_kind_with_its_parameters(heading: str, suite: str) -> None:
+    text = (DOCS / "quality.md").read_text()
+    described = Suites.model_json_schema()["properties"][suite]["items"]["discriminator"]["mapping"]
+    models = {kind: getattr(kinds, path.rpartition("/")[2]) for kind, path in described.items()}
+    shared = {"name", "severity", "sentence", "remedy", "kind"}
+    wanted = {kind: set(model.model_fields) - shared for kind, model in models.items()}
+    cells = [cell.split(", ") if cell else [] for cell in list_cells(text, heading, 1)]
+    assert {kind: set(names) for kind, names in zip(list_cells(text, heading), cells, strict=True)} == wanted

@@ -57,7 +57,7 @@ def run_suite(name: str, entries: Sequence[kinds.GateEntry], frame: pd.DataFrame
     beside
         What lies beside the frame and limits depend on: a `history.SessionHistory`, or a `snapshot.Cut`.
     """
-    batch_definition = _prepare_library()
+    batch_definition = prepare_library()
     from great_expectations import ExpectationSuite
 
     built = [_build_checked(entry, beside) for entry in entries]
@@ -79,7 +79,7 @@ def run_suite(name: str, entries: Sequence[kinds.GateEntry], frame: pd.DataFrame
 
 
 @lru_cache(maxsize=1)
-def _prepare_library() -> Any:
+def prepare_library() -> Any:
     """Import the library, make its context, and return the batch definition that every frame goes through."""
     # Set before the import: the library reports its use over the network unless told not to.
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
