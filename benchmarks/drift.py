@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from benchmarks.report import Goal, report
 from include.console import build_table, out
-from include.ingest.judge import judge_rows
+from include.ingest.judge import RowRules, judge_rows
 from include.market.sessions import guess_calendar
 from include.market.uploads import read_upload
 from include.quality.drift import (
@@ -34,6 +34,7 @@ from include.quality.drift import (
     judge_session,
 )
 from include.quality.drift_columns import BACK_SESSIONS
+from include.quality.suites import DEFAULT_FILE, read_suites
 from include.schema import WINDOW_COLUMNS
 
 Cube = npt.NDArray[np.float32]
@@ -58,8 +59,10 @@ class History:
 
 def read_history(path: Path, calendar: str | None) -> History:
     """Read a file of many sessions, keep what ingest would accept, make it dense."""
-    bars = read_upload(path).bars
-    accepted = judge_rows(bars, calendar or guess_calendar(bars["session"].unique().to_pylist())).accepted
+    with read_upload(path) as upload:
+        bars = upload.bars.to_table()
+    calendar = calendar or guess_calendar(bars["session"].unique().to_pylist())
+    accepted = judge_rows(bars, RowRules(calendar, read_suites(DEFAULT_FILE).rows)).accepted
     days = accepted["session"].cast(pa.int32()).to_numpy()
     sessions, row = np.unique(days, return_inverse=True)
     symbol = accepted["symbol"].cast(pa.string()).combine_chunks().dictionary_encode()

@@ -97,8 +97,10 @@ class ObjectStore:
         """List what lies directly below an address, sorted by name; nothing where there is nothing."""
         from pyarrow.fs import FileSelector
 
-        selector = FileSelector(_path(url), allow_not_found=True)
-        found = self._ask(url, lambda: _connect().get_file_info(selector))
+        try:  # to ask for what may be absent would say of an absent bucket that it is empty
+            found = self._ask(url, lambda: _connect().get_file_info(FileSelector(_path(url))))
+        except NotFoundError:
+            return []
         return sorted((_inform(info) for info in found), key=lambda info: info.name)
 
     def find(self, url: str) -> ObjectInfo | None:
@@ -150,7 +152,8 @@ class ObjectStore:
         Arrow completes an upload also when it is closed because of an error: what that leaves is deleted.
         """
         try:
-            with self._ask(url, lambda: _connect().open_output_stream(_path(url))) as out:
+            # Without compression=None, Arrow compresses by itself what has the suffix of a compressed file.
+            with self._ask(url, lambda: _connect().open_output_stream(_path(url), compression=None)) as out:
                 while block := stream.read(_BLOCK_BYTES):
                     out.write(block)
         except BaseException as error:
@@ -162,6 +165,10 @@ class ObjectStore:
     def delete(self, url: str) -> None:
         """Delete an object; none there is no error."""
         self._ask(url, lambda: _delete(_path(url)))
+
+    def delete_folder(self, url: str) -> None:
+        """Delete all objects below an address."""
+        self._ask(url, lambda: _connect().delete_dir(_path(url)))
 
     def _delete_torn(self, url: str) -> None:
         try:

@@ -80,8 +80,10 @@ class Settings(BaseSettings):
         if not uploads:  # an empty variable is none
             return None
         if uploads.startswith(OBJECT_SCHEME):
-            if not uploads.removeprefix(OBJECT_SCHEME).strip("/") or "@" in uploads:
-                raise ValueError("uploads must be s3://bucket/prefix, without credentials in it")
+            if "@" in uploads:  # not a ValueError: pydantic would hand on the value, and the command line print it
+                raise InputError("uploads must not hold credentials (see docs/uploads.md)", place="CLOSECAST_UPLOADS")
+            if not uploads.removeprefix(OBJECT_SCHEME).strip("/"):
+                raise ValueError("uploads must be s3://bucket/prefix")
             return uploads.rstrip("/")
         if "://" in uploads:
             raise ValueError(f"uploads must be a folder or s3://bucket/prefix. Received: {uploads.split('://')[0]}://")
@@ -108,6 +110,11 @@ class Settings(BaseSettings):
     def has_object_store(self) -> bool:
         """Whether uploads land in an object store, and not in a folder."""
         return bool(self.uploads and self.uploads.startswith(OBJECT_SCHEME))
+
+    @property
+    def poke_s(self) -> float:
+        """Seconds between looks for an upload: a listing of an object store costs money, a look into a folder none."""
+        return self.upload_poke_s or (5.0 if self.has_object_store else 1.0)
 
     @property
     def inbox(self) -> Path:

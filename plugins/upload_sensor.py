@@ -1,12 +1,13 @@
 """Waits for a session's upload without holding a worker: the triggerer looks, and ends the task itself.
 
-A file counts once it stands under its final name in the inbox (see `include.ingest.inbox`). A session whose bars are
-in the lake already, from a bulk load or an earlier run, has nothing to wait for.
+What counts as here is in `include.ingest.arrival`: a finished upload in the inbox, or a lake that has the session. An
+object store that does not answer is looked at again, until the wait as a whole has taken too long.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Sequence
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
+
+_log = logging.getLogger(__name__)
 
 
 class UploadTrigger(BaseTrigger):
@@ -54,12 +57,12 @@ class UploadSensor(BaseSensorOperator):
     session
         ISO date; templated.
     poke_interval_s
-        Seconds between looks.
+        Seconds between looks; by default as CLOSECAST_UPLOAD_POKE_S says.
     """
 
     template_fields: Sequence[str] = ("session",)
 
-    def __init__(self, *, session: str, poke_interval_s: float = 1.0, **kwargs: Any) -> None:
+    def __init__(self, *, session: str, poke_interval_s: float | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.session, self.poke_interval_s = session, poke_interval_s
 
@@ -67,7 +70,7 @@ class UploadSensor(BaseSensorOperator):
         """Return at once where the upload is there, else leave the waiting to the triggerer."""
         require_session(self.session)
         if not is_session_here(self.session):
-            trigger = UploadTrigger(self.session, self.poke_interval_s)
+            trigger = UploadTrigger(self.session, self.poke_interval_s or _default_interval_s())
             self.defer(trigger=trigger, method_name="resume", timeout=timedelta(seconds=self.timeout))
 
     def resume(self, context: Context, event: Any = None) -> None:
@@ -84,13 +87,19 @@ def require_session(session: str | None) -> None:
 
 
 def is_session_here(session: str) -> bool:
-    """Whether the inbox holds an upload of the session, or bars hold the session."""
-    from include.ingest.inbox import list_arrived
+    """Whether the session has its upload; False, with a line in the log, while the object store does not answer."""
+    from include.errors import UnavailableError
+    from include.ingest import arrival
     from include.settings import load_settings
 
-    settings = load_settings()
-    return bool(list_arrived(settings, date.fromisoformat(session))) or _has_partition(settings.lake, session)
+    try:
+        return arrival.is_session_here(load_settings(), date.fromisoformat(session))
+    except UnavailableError as error:
+        _log.warning("looked for the upload of %s in vain: %s", session, error)
+        return False
 
 
-def _has_partition(lake: Any, session: str) -> bool:
-    return any((lake / "bars" / f"session={session}").glob("*.parquet"))
+def _default_interval_s() -> float:
+    from include.settings import load_settings
+
+    return load_settings().poke_s

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
+import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from include.settings import PROJECT_ROOT, Settings
+from tests.object_store import KEYS, run_s3_server
 
 AIRFLOW_HOME = tempfile.TemporaryDirectory(prefix="closecast-airflow-")
 
@@ -66,3 +69,22 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real market data not found at {folder}: set CLOSECAST_SHARED_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an S3 server."""
+    with run_s3_server(tmp_path_factory.mktemp("s3")) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The s3:// address of an empty bucket, and the environment that leads to it."""
+    from pyarrow.fs import S3FileSystem
+
+    for name, value in {**KEYS, "AWS_ENDPOINT_URL": s3_server}.items():
+        monkeypatch.setenv(name, value)
+    name = f"test-{uuid.uuid4().hex}"
+    S3FileSystem(endpoint_override=s3_server, allow_bucket_creation=True).create_dir(name)
+    return f"s3://{name}"

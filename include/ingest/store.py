@@ -63,20 +63,19 @@ def keep_upload(settings: Settings, source: Source, sha256: str, *, move: bool, 
     UnavailableError
         No room is left, or the object store does not answer.
     """
-    present = _find_whole(settings, source, sha256)
-    try:
-        identity = identity or source.identity()
-    except InputError:
-        if present:
-            return present  # another ingest of the same upload has moved it
-        raise
-    if present is None:
-        require_unchanged(source, identity)
-        present = _kept_address(settings, source, sha256)
-        with _explain(present):
-            moved = _place(settings, source, present, sha256, move=move, identity=identity)
-        if moved:
-            return present
+    with _explain(settings.kept_url):
+        present = _find_whole(settings, source, sha256)
+        try:
+            identity = identity or source.identity()
+        except InputError:
+            if present:
+                return present  # another ingest of the same upload has moved it
+            raise
+        if present is None:
+            require_unchanged(source, identity)
+            present = _kept_address(settings, source, sha256)
+            if _place(settings, source, present, sha256, move=move, identity=identity):
+                return present
     if move:
         with _explain(address_of(source)):
             _take_away(source, identity)
@@ -225,8 +224,7 @@ def _take_away(source: Source, identity: str) -> None:
     if isinstance(source, ObjectFolder):
         # Without _SUCCESS it is no upload any more, however many of its parts a kill leaves.
         source.store.delete(f"{source.url}/{SUCCESS}")
-        for info in source.store.list_folder(source.url):
-            source.store.delete(info.url)
+        source.store.delete_folder(source.url)
     elif isinstance(source, ObjectSource):
         source.store.delete(source.url)
     elif isinstance(source, LocalFolder):

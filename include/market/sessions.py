@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 FIRST_DAY = date(1990, 1, 1)
 """No session before this day is known; a calendar costs the same time to build from here as from 2010."""
 
+CLOSE_ALLOWANCE = timedelta(minutes=5)
+"""How far the clock of who writes an upload at the close may be ahead of ours."""
+
 _WEEKEND_SHARE = 0.1
 _AHEAD = timedelta(days=366 + 31)
 _WELL_KNOWN = "24/7, XNYS, XLON, XTKS, XHKG, XFRA"
@@ -132,6 +135,28 @@ def newest_closed_session(name: str, moment: datetime) -> date:
     calendar = load_calendar(name)
     at = np.datetime64(moment.astimezone(UTC).replace(tzinfo=None), "us")
     return _pick(_days(calendar), int(np.searchsorted(_closes(calendar), at, side="right")) - 1, name, moment)
+
+
+def newest_ingestible_session(name: str, now: datetime) -> date:
+    """Find the last session whose bars can be whole: it has closed, or does within CLOSE_ALLOWANCE.
+
+    A row of a later session is a price of a running session, or a wrong date: whoever trained on it would have looked
+    ahead. No more is allowed for: a market that closes earlier than its calendar says has few hours to wait, and a file
+    with tomorrow's date must not become tomorrow's session.
+
+    Parameters
+    ----------
+    name
+        Calendar.
+    now
+        Aware; of any time zone.
+
+    Raises
+    ------
+    InputError
+        If the moment is naive, or no session of the calendar has closed by then.
+    """
+    return newest_closed_session(name, now + CLOSE_ALLOWANCE)
 
 
 def off_calendar(name: str, sessions: pa.Array | pa.ChunkedArray) -> NDArray[np.bool_]:

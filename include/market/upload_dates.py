@@ -175,9 +175,9 @@ class DateTexts:
 
     def _note_new(self, codes: Codes, row_numbers: npt.NDArray[np.int64], known: int) -> None:
         """Keep form and first row of the texts that came for the first time; a text of garbage ends the reading."""
-        found, firsts = np.unique(codes, return_index=True)
-        fresh = found >= known
-        first_rows = dict(zip(found[fresh].tolist(), row_numbers[firsts[fresh]].tolist(), strict=True))
+        late = np.flatnonzero(codes >= known)
+        found, firsts = np.unique(codes[late], return_index=True)
+        first_rows = dict(zip(found.tolist(), row_numbers[late[firsts]].tolist(), strict=True))
         self._first_rows += [first_rows[code] for code in range(known, len(self._texts))]
         for code in sorted(first_rows, key=first_rows.__getitem__):
             if _match_form(self._texts.texts[code].as_py()) is None:

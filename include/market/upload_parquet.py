@@ -107,6 +107,6 @@ def _require_small_footer(file: Any, size_bytes: int, place: str) -> None:
     length = int.from_bytes(tail[:4], "little")
     if tail[4:] == b"PARE":
         raise InputError("a Parquet upload must not be encrypted", value="an encrypted footer", place=place)
-    if length > _FOOTER_BYTES:
+    if tail[4:] == b"PAR1" and length > _FOOTER_BYTES:
         rule = "a Parquet upload's footer must not be longer than 128 MiB"
         raise InputError(rule, value=f"{length:,} bytes", place=place)

@@ -121,6 +121,16 @@ class WideMoves(_HistoryMetric):
         return found.find_wide_moves(cls.read(given), **given["metric_value_kwargs"])
 
 
+class DriftedColumns(_HistoryMetric):
+    """Columns whose distribution has left the reference."""
+
+    metric_name = "session.drifted_columns"
+
+    @metric_value(engine=PandasExecutionEngine)  # type: ignore[untyped-decorator]
+    def _pandas(cls, **given: Any) -> Finding:  # noqa: N805
+        return found.find_drifted(cls.read(given))
+
+
 class IsClosed(_HistoryMetric):
     """Whether the session has closed."""
 
@@ -204,3 +214,9 @@ class ExpectSessionToHaveClosed(FewFound):
     """Expect the session to have closed."""
 
     metric_dependencies = ("session.is_open",)
+
+
+class ExpectDistributionsOfReference(FewFound):
+    """Expect every column's distribution to be like that of the sessions that the Production model has seen."""
+
+    metric_dependencies = ("session.drifted_columns",)

@@ -33,6 +33,12 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-a
 _NAME = re.compile(
     r"(?P<suite>session|snapshot)_(?P<session>\d{4}-\d{2}-\d{2})_(?P<at>\d{8}T\d{12}Z)_(?P<outcome>passed|warned|blocked)\.html"
 )
+_HARMLESS = str.maketrans({"<": "‹", ">": "›", '"': "”", "'": "’", "&": "+", "$": "S"})
+"""Stand-ins for what HTML, and the library's own templates, would take for markup."""
+
+_LINK_ELSEWHERE = re.compile(r'<a\b[^>]*href="\.\./[^"]*"[^>]*>(.*?)</a>', re.DOTALL)
+"""A link of the library to a page of its own site, which is not drawn."""
+
 _STAMP = "%Y%m%dT%H%M%S%fZ"
 
 
@@ -129,9 +135,25 @@ def _draw_page(report: ValidationReport, library_result: Any) -> str:
     view = DefaultJinjaPageView()
     # The library's sections and tables, without the parts of its page that need scripts or other servers.
     view.env.loader = ChoiceLoader([DictLoader(_templates()), view.env.loader])
+    for each in library_result.results:
+        each.result, each.exception_info = _disarm(each.result), _disarm(each.exception_info)
     document = ValidationResultsPageRenderer(run_info_at_end=True).render(library_result)
     title = f"{report.suite} {report.session}, bars version {report.bars_version}"
-    return str(view.render(document, title=title, summary=_draw_summary(report), show_how_to_buttons=False))
+    drawn = str(view.render(document, title=title, summary=_draw_summary(report), show_how_to_buttons=False))
+    return _LINK_ELSEWHERE.sub(r"\1", drawn)
+
+
+def _disarm(found: Any) -> Any:
+    """Take the markup out of every text of a result, at any depth.
+
+    The library puts some values into its page as they are, and escapes others: what is no markup is safe in both. Our
+    own table above shows a name as it came.
+    """
+    if isinstance(found, str):
+        return found.translate(_HARMLESS)
+    if isinstance(found, dict):
+        return {_disarm(key): _disarm(value) for key, value in found.items()}
+    return [_disarm(each) for each in found] if isinstance(found, list | tuple) else found
 
 
 def _templates() -> dict[str, str]:

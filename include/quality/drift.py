@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from include.errors import InputError
-from include.quality.drift_columns import BACK_SESSIONS, COLUMNS, SHARES, derive_columns
+from include.quality.drift_columns import BACK_SESSIONS, COLUMNS, OWN_COLUMNS, SHARES, derive_columns
 
 Floats = npt.NDArray[np.float64]
 
@@ -45,8 +45,12 @@ Fine in the tails: a market that falls by a tenth moves every coin into the lowe
 wrong by a half moves it into the lowest thousandth; with ten equal bins the two look the same.
 """
 
-MARGIN = 1.5
-"""How far beyond the reference period's own limit a statistic must go; see docs/drift.md for what other values give."""
+MARGINS = np.array([1.5 if name in OWN_COLUMNS else 2.0 for name in COLUMNS])
+"""How many times what the reference period reached a column's statistic must reach.
+
+Columns that move with the market need more room, since its storms grow beyond those of the year before; docs/drift.md
+has what other values give on both real files.
+"""
 
 LIMIT_RANK = 2
 """The limit starts from the second largest statistic of the period, so that one bad session in it blinds nothing."""
@@ -55,6 +59,14 @@ SHARE_MARGIN = 0.1
 """How far beyond the same a share must go, absolute: most shares stay at zero for a year and then reach 0.03."""
 
 _FORMAT = 1
+_SHAPES = {
+    "edges": (len(COLUMNS), len(LEVELS)),
+    "bins": (len(COLUMNS), len(LEVELS) + 1),
+    "shares": (len(SHARES),),
+    "psi_limits": (len(COLUMNS),),
+    "ks_limits": (len(COLUMNS),),
+    "share_limits": (len(SHARES),),
+}
 _EDGE_VALUES = 400_000
 _SMOOTHING = 0.5
 
@@ -83,13 +95,13 @@ class DriftReference:
     first_session, last_session, sessions
         The period.
     edges
-        float64 (13, 31), where the bins of each of `COLUMNS` end; NaN for a column without values.
+        float64 (12, 31), where the bins of each of `COLUMNS` end; NaN for a column without values.
     bins
-        float64 (13, 32), share of the reference's values in each bin (below or at an edge, above the one before).
+        float64 (12, 32), share of the reference's values in each bin (below or at an edge, above the one before).
     shares
         float64 (6,), mean of each of `SHARES`.
     psi_limits, ks_limits, share_limits
-        float64 (13,), (13,), (6,): beyond which a session has drifted; NaN where there is nothing to judge by.
+        float64 (12,), (12,), (6,): beyond which a session has drifted; NaN where there is nothing to judge by.
     """
 
     first_session: date
@@ -122,15 +134,15 @@ class DriftReference:
         try:
             said = json.loads(text)
             columns = (said["format"], tuple(said["columns"]), tuple(said["share_columns"]))
+            _require_same_columns(columns)
             fields: dict[str, Any] = {name: said[name] for name in cls.__dataclass_fields__}
             for name in ("first_session", "last_session"):
                 fields[name] = date.fromisoformat(fields[name])
-            arrays = {name: np.array(value, dtype=np.float64) for name, value in fields.items() if type(value) is list}
+            for name, shape in _SHAPES.items():
+                fields[name] = np.array(fields[name], dtype=np.float64).reshape(shape)
         except (ValueError, TypeError, KeyError) as error:
             raise InputError("a drift reference must be as it was written", value=str(error), place="drift") from error
-        if columns != (_FORMAT, COLUMNS, SHARES):
-            raise InputError("a drift reference must have the columns that are compared", value=columns, place="drift")
-        return cls(**(fields | arrays))
+        return cls(**fields)
 
 
 def build_reference(values: npt.NDArray[np.floating], sessions: Sequence[date]) -> DriftReference:
@@ -165,8 +177,8 @@ def build_reference(values: npt.NDArray[np.floating], sessions: Sequence[date]) 
         edges=edges,
         bins=bins,
         shares=usual,
-        psi_limits=MARGIN * _usual_most(psi),
-        ks_limits=1 - (1 - _usual_most(ks)) ** MARGIN,  # KS ends at 1: what is left to 1 shrinks instead
+        psi_limits=MARGINS * _usual_most(psi),
+        ks_limits=1 - (1 - _usual_most(ks)) ** MARGINS,  # KS ends at 1: what is left to 1 shrinks instead
         share_limits=_usual_most(np.abs(shares - usual)) + SHARE_MARGIN,
     )
 
@@ -262,6 +274,11 @@ def _mean_present(values: npt.NDArray[np.floating]) -> Floats:
     present = np.isfinite(values)
     with np.errstate(invalid="ignore"):
         return np.asarray(np.where(present, values, 0).sum(axis=0, dtype=np.float64) / present.sum(axis=0))
+
+
+def _require_same_columns(columns: tuple[object, ...]) -> None:
+    if columns != (_FORMAT, COLUMNS, SHARES):
+        raise InputError("a drift reference must have the columns that are compared", value=columns, place="drift")
 
 
 def _as_lists(values: Floats) -> Any:

@@ -23,7 +23,6 @@ COLUMNS = (
     "close_place",  # log(close / low) / range
     "open_place",  # log(open / low) / range
     "own_return",  # close_return less its median over the symbols, in units of the median of what is left
-    "own_gap",  # open_gap, likewise
     "gap_share",  # of gap and body, each less its median: |gap| / (|gap| + |body|)
     "volume_change",  # log(volume / last volume)
     "volume_level",  # log(volume / mean volume of the sessions before)
@@ -31,6 +30,9 @@ COLUMNS = (
     "cap_change",  # log(market cap / last market cap)
 )
 """Columns whose whole distribution is compared."""
+
+OWN_COLUMNS = ("own_return", "gap_share")
+"""Those of `COLUMNS` that have the market's move and its volatility taken out. The others move with the market."""
 
 SHARES = (
     "no_volume",  # symbols whose volume is missing
@@ -61,7 +63,7 @@ def derive_columns(today: npt.NDArray[np.floating], before: npt.NDArray[np.float
     Returns
     -------
     tuple of numpy.ndarray
-        float32 (13, n_symbols), by `COLUMNS`, NaN where a column has no value; float32 (6,), by `SHARES`, NaN where no
+        float32 (12, n_symbols), by `COLUMNS`, NaN where a column has no value; float32 (6,), by `SHARES`, NaN where no
         symbol has a row.
 
     Raises
@@ -80,7 +82,7 @@ def derive_columns(today: npt.NDArray[np.floating], before: npt.NDArray[np.float
         columns = [
             *(change, gap, body, span),
             *((logs[:, at] - logs[:, _LOW]) / span for at in (_CLOSE, _OPEN)),
-            *(_scale(_centre(change)), _scale(_centre(gap)), own_gap / (own_gap + own_body)),
+            *(_scale(_centre(change)), own_gap / (own_gap + own_body)),
             logs[:, _VOLUME] - volume,
             logs[:, _VOLUME] - np.log(_mean_present(before[..., _VOLUME])),
             logs[:, _VOLUME] - logs[:, _CAP],

@@ -67,7 +67,11 @@ def run_suite(name: str, entries: Sequence[kinds.GateEntry], frame: pd.DataFrame
     failed = [each for each in ran.results if not each.success and "unexpected_list" not in each.result]
     if failed and "symbol" in frame.columns:
         again = [each for each in expectations if _is_among(each, failed)]
-        wanted = {"result_format": "COMPLETE", "unexpected_index_column_names": ["symbol"]}
+        wanted = {
+            "result_format": "COMPLETE",
+            "unexpected_index_column_names": ["symbol"],
+            "return_unexpected_index_query": False,
+        }
         named = batch.validate(ExpectationSuite(name=name, expectations=again), result_format=wanted)
         ran.results = [_pick(each, named.results) for each in ran.results]
     results = [_read_entry(entry, found, ran.results) for entry, found in zip(entries, built, strict=True)]
@@ -222,6 +226,15 @@ def _(entry: kinds.MovesLikeBefore, beside: Any) -> Built:
 
 
 @build_expectations.register
+def _(entry: kinds.Drift, beside: Any) -> Built:
+    from include.quality.custom import ExpectDistributionsOfReference
+
+    if isinstance(beside.reference, str):
+        return NotJudged(f"not judged: {beside.reference}")
+    return [ExpectDistributionsOfReference()]
+
+
+@build_expectations.register
 def _(entry: kinds.Sessions, beside: Any) -> Built:
     from great_expectations import expectations as gxe
 
@@ -315,9 +328,14 @@ def _read_names(result: Any) -> list[str]:
 def _read_detail(result: Any, *, tell_column: bool) -> str:
     """Say what was observed, or why the library could not look."""
     observed = (result.result or {}).get("observed_value")
-    said = _read_exception(result.exception_info or {}) or ("" if observed is None else f"observed {observed}")
+    said = _read_exception(result.exception_info or {}) or (f"observed {observed}" if _is_short(observed) else "")
     column = result.expectation_config.kwargs.get("column")
     return f"{column}: {said or f'{_read_count(result)} rows'}" if tell_column else said
+
+
+def _is_short(observed: Any) -> bool:
+    """Say whether what was observed is a figure or a few words, and not a list of all there is."""
+    return isinstance(observed, str | int | float)
 
 
 def _read_exception(info: dict[str, Any]) -> str:

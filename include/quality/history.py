@@ -17,9 +17,12 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 
 from include.lake.bars import sessions_up_to
-from include.lake.tables import list_partitions, read_partitions
+from include.lake.tables import read_partitions
 from include.market.sessions import sessions_between
 from include.quality.continuity import find_moves
+from include.quality.drift import DriftReference
+from include.quality.drift import judge_session as compare_with_reference
+from include.quality.reference import NO_REFERENCE
 from include.schema import WINDOW_COLUMNS
 
 Floats = npt.NDArray[np.float64]
@@ -63,7 +66,7 @@ class SessionHistory:
     newest
         float64 (n_newest, n_symbols, 6), the newest sessions' numbers as `schema.WINDOW_COLUMNS`; the judged one last.
     reference
-        Distributions kept with the model in Production (`include.quality.drift`), or None.
+        Distributions kept with the model in Production (`include.quality.drift`), or why there are none.
     """
 
     session: date
@@ -75,7 +78,7 @@ class SessionHistory:
     symbols: Names
     closes: Floats
     newest: Floats
-    reference: Any = None
+    reference: DriftReference | str = NO_REFERENCE
 
     def __deepcopy__(self, memo: dict[int, Any]) -> SessionHistory:
         """Stay the same: pandas copies what is attached to a frame with every slice of it, and nothing here changes."""
@@ -83,7 +86,15 @@ class SessionHistory:
 
 
 def read_history(
-    bars: DeltaTable, session: date, *, calendar: str, closed: bool, depth: int, full: int = 2, calendar_depth: int = 1
+    bars: DeltaTable,
+    session: date,
+    *,
+    calendar: str,
+    closed: bool,
+    depth: int,
+    full: int = 2,
+    calendar_depth: int = 1,
+    reference: DriftReference | str = NO_REFERENCE,
 ) -> SessionHistory:
     """Read a session and what lies before it.
 
@@ -101,13 +112,16 @@ def read_history(
         Newest sessions, the judged one among them, whose numbers are all read.
     calendar_depth
         Sessions before it on the calendar that are looked for.
+    reference
+        See `SessionHistory`.
 
     Raises
     ------
     NotFoundError
         The session has no bars.
     """
-    sessions = sessions_up_to(bars, session, count=depth + 1)
+    held = sessions_up_to(bars, session)
+    sessions = held[-depth - 1 :]
     recent = sessions[-full:]
     older = read_partitions(bars, "session", sessions[:-full], columns=["session", "symbol", "close"])
     newer = read_partitions(bars, "session", recent, columns=["session", "symbol", *WINDOW_COLUMNS])
@@ -125,11 +139,12 @@ def read_history(
         closed=closed,
         bars=read_partitions(bars, "session", [session]),
         before=sessions[:-1],
-        absent=_find_absent(bars, session, calendar, calendar_depth),
+        absent=_find_absent(held, calendar, calendar_depth),
         counts=counts[:-1],
         symbols=symbols,
         closes=closes,
         newest=newest,
+        reference=reference,
     )
 
 
@@ -156,14 +171,13 @@ def _as_floats(table: pa.Table, name: str) -> Floats:
     return values
 
 
-def _find_absent(bars: DeltaTable, session: date, calendar: str, depth: int) -> dict[date, bool]:
-    """Say of each of the last `depth` calendar sessions before one whether the lake lacks it.
+def _find_absent(held: list[date], calendar: str, depth: int) -> dict[date, bool]:
+    """Say of each of the last `depth` calendar sessions before the newest held one whether the lake lacks it.
 
     A lake begins somewhere: sessions before its first one are not missed.
     """
-    held = set(list_partitions(bars))
-    on_calendar = [day for day in sessions_between(calendar, min(held), session) if day < session]
-    return {day: day not in held for day in reversed(on_calendar[-depth:])}
+    on_calendar = [day for day in sessions_between(calendar, held[0], held[-1]) if day < held[-1]]
+    return {day: day not in set(held) for day in reversed(on_calendar[-depth:])}
 
 
 def find_missing(history: SessionHistory) -> Finding:
@@ -214,6 +228,18 @@ def find_wide_moves(history: SessionHistory, *, sessions: int, deviations: float
     shown = ", ".join(f"{history.symbols[at]} x{factor:.3g}" for at, factor in zip(widest, factors, strict=False))
     names = [str(name) for name in history.symbols[widest]]
     return Finding(names, int(np.isfinite(moves.log_return).sum()), shown or "none")
+
+
+def find_drifted(history: SessionHistory) -> Finding:
+    """Find the columns whose distribution has left the reference, with each statistic beside its limit."""
+    if isinstance(history.reference, str):
+        return Finding([], 0, history.reference)
+    judged = compare_with_reference(history.reference, history.newest[-1], history.newest[:-1])
+    drifted = [each for each in judged if each.drifted]
+    shown = ", ".join(f"{each.column} {each.statistic} {each.value:.3g} > {each.limit:.3g}" for each in drifted)
+    names = list(dict.fromkeys(each.column for each in drifted))
+    since = f"reference {history.reference.first_session} to {history.reference.last_session}"
+    return Finding(names, len({each.column for each in judged}), f"{shown or 'none'} ({since})")
 
 
 def _of_symbols(names: Names, of: int, words: str) -> Finding:

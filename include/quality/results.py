@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.errors import BlockedError, NotFoundError
-from include.lake.tables import VALIDATIONS, append_rows, list_partitions, open_table, read_partitions, table_version
+from include.lake.tables import VALIDATIONS, append_rows, open_table, read_partitions
 
 EXAMPLES = 20
 """Names that a result keeps."""
@@ -150,14 +150,14 @@ def _read_newest(
     lake: Path, sessions: Iterable[date], suite: str, *, columns: Sequence[str] | None = None
 ) -> list[dict[str, Any]]:
     """Read each session's newest results; nothing where the table has not been written."""
-    if table_version(lake, VALIDATIONS) is None:
+    try:
+        table = open_table(lake, VALIDATIONS)
+    except NotFoundError:
         return []
-    table = open_table(lake, VALIDATIONS)
-    wanted = sorted(set(sessions) & set(list_partitions(table)))
-    rows = read_partitions(table, "session", wanted, columns=columns or VALIDATIONS.schema.names)
+    rows = read_partitions(table, "session", sessions, columns=columns or VALIDATIONS.schema.names)
+    rows = rows.filter(pc.field("suite") == suite)
     if not rows.num_rows:
         return []
-    rows = rows.filter(pc.field("suite") == suite)
     # By hand, since Arrow's join takes no list columns.
     newest = rows.group_by("session").aggregate([("validated_at", "max")])
     latest = newest["validated_at_max"].take(pc.index_in(rows["session"], newest["session"].combine_chunks()))

@@ -133,7 +133,8 @@ def _(entry: kinds.Text, context: RowContext) -> Rule:
         texts = batch[entry.column]
         if pa.types.is_dictionary(texts.type):  # each text is looked at once, however often it comes
             known = np.append(_breaks_text(texts.dictionary, entry), False)
-            return known[pc.fill_null(texts.indices, len(texts.dictionary)).to_numpy(zero_copy_only=False)]
+            codes = pc.fill_null(texts.indices, len(texts.dictionary)).to_numpy(zero_copy_only=False)
+            return np.asarray(known[codes], dtype=bool)
         return _breaks_text(texts, entry)
 
     return breaks

@@ -13,9 +13,12 @@ from include.errors import InputError
 from include.lake.bars import open_bars
 from include.market.sessions import newest_closed_session
 from include.quality import kinds
+from include.quality.drift import DriftReference
+from include.quality.drift_columns import BACK_SESSIONS
 from include.quality.engine import run_suite
 from include.quality.history import SessionHistory, read_history
 from include.quality.record import record_run
+from include.quality.reference import NO_REFERENCE, find_reference
 from include.quality.results import ValidationReport
 from include.quality.suites import Suites, load_suites
 from include.settings import Settings
@@ -26,7 +29,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def validate_session(settings: Settings, session: date, *, now: datetime | None = None) -> ValidationReport:
+def validate_session(
+    settings: Settings, session: date, *, now: datetime | None = None, reference: DriftReference | None = None
+) -> ValidationReport:
     """Run the suite over a session's bars and keep its results in `validations`.
 
     Parameters
@@ -37,6 +42,9 @@ def validate_session(settings: Settings, session: date, *, now: datetime | None 
         Must have bars.
     now
         The moment that decides whether the session has closed; the clock's by default.
+    reference
+        Distributions to judge drift by; those of the model in Production by default. Where it has none, or the registry
+        does not answer, drift is not judged, and the result says so.
 
     Raises
     ------
@@ -48,8 +56,10 @@ def validate_session(settings: Settings, session: date, *, now: datetime | None 
     suites = load_suites(settings)
     bars = open_bars(settings.lake)
     closed = _has_closed(settings.calendar, session, now or datetime.now(UTC))
-    reach = _reach(suites.session)
-    history = read_history(bars, session, calendar=settings.calendar, closed=closed, **reach)
+    judges_drift = any(isinstance(entry, kinds.Drift) for entry in suites.session)
+    known = reference or (find_reference(settings) if judges_drift else NO_REFERENCE)
+    reach = _reach(suites.session, has_reference=not isinstance(known, str))
+    history = read_history(bars, session, calendar=settings.calendar, closed=closed, reference=known, **reach)
     return judge_session(settings, suites, history, bars_version=int(bars.version()))
 
 
@@ -69,10 +79,9 @@ def _has_closed(calendar: str, session: date, now: datetime) -> bool:
         return False
 
 
-def _reach(suite: Sequence[kinds.GateEntry]) -> dict[str, int]:
-    """Say how far back the suite looks: closes, and sessions of the calendar."""
-    depth = [1]
-    on_calendar = [1]
+def _reach(suite: Sequence[kinds.GateEntry], *, has_reference: bool) -> dict[str, int]:
+    """Say how far back the suite looks: closes, all numbers, and sessions of the calendar."""
+    depth, full, on_calendar = [1], [2], [1]
     for entry in suite:
         if isinstance(entry, kinds.RowCount | kinds.MovesLikeBefore):
             depth.append(entry.sessions)
@@ -80,7 +89,10 @@ def _reach(suite: Sequence[kinds.GateEntry]) -> dict[str, int]:
             depth.append(entry.closes)
         elif isinstance(entry, kinds.Fresh):
             on_calendar.append(entry.sessions)
-    return {"depth": max(depth), "calendar_depth": max(on_calendar)}
+        elif isinstance(entry, kinds.Drift) and has_reference:
+            depth.append(BACK_SESSIONS)
+            full.append(BACK_SESSIONS + 1)
+    return {"depth": max(depth), "full": max(full), "calendar_depth": max(on_calendar)}
 
 
 def session_frame(history: SessionHistory) -> pd.DataFrame:

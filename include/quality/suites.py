@@ -88,10 +88,14 @@ def _parse(content: bytes, place: str) -> Suites:
     if not isinstance(found, dict) or set(found) != {"suites"}:
         named = ", ".join(map(str, found)) if isinstance(found, dict) else type(found).__name__
         raise InputError("expectations must have the one key `suites`", value=named, place=place)
+    suites = found["suites"]
+    if not isinstance(suites, dict) or set(suites) != set(Suites.model_fields):
+        named = ", ".join(map(str, suites)) if isinstance(suites, dict) else type(suites).__name__
+        raise InputError(f"suites must be {', '.join(Suites.model_fields)}", value=named, place=place)
     try:
-        return Suites.model_validate(found["suites"])
+        return Suites.model_validate(suites)
     except ValidationError as error:
-        raise _as_input_error(error, found["suites"], place) from error
+        raise _as_input_error(error, suites, place) from error
 
 
 class _Loader(yaml.SafeLoader):

@@ -37,6 +37,8 @@ class ModelVersion:
         Its graph on this machine, None until it was fetched.
     onnx_sha256
         The graph's hash as it was registered.
+    drift_sha256
+        The hash of its drift reference, None where it has none; see `include.registry.reference`.
     """
 
     name: str
@@ -45,6 +47,7 @@ class ModelVersion:
     lookback: int
     onnx_sha256: str
     onnx: Path | None = None
+    drift_sha256: str | None = None
 
 
 def resolve_version(settings: Settings, version: int | None = None) -> ModelVersion:
@@ -66,7 +69,12 @@ def resolve_version(settings: Settings, version: int | None = None) -> ModelVers
             "a version must carry the tags kind, lookback and onnx_sha256", value=sorted(tags), place=place
         )
     found = ModelVersion(
-        settings.model_name, int(row["version"]), tags["kind"], int(tags["lookback"]), tags["onnx_sha256"]
+        settings.model_name,
+        int(row["version"]),
+        tags["kind"],
+        int(tags["lookback"]),
+        tags["onnx_sha256"],
+        drift_sha256=tags.get("drift_sha256"),
     )
     return fetch_artifact(settings, found)
 

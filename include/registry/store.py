@@ -282,13 +282,22 @@ def _previous_version(settings: Settings) -> int:
 def download_graph(settings: Settings, version: ModelVersion, target: Path) -> None:
     """Fetch a version's graph from the registry's artifact store to a path of the cache, atomically."""
     connect(settings)
+    _download(f"models:/{version.name}/{version.version}/{GRAPH}", target)
+
+
+def download_from_run(settings: Settings, version: ModelVersion, artifact: str, target: Path) -> None:
+    """Fetch an artifact of the run that led to a version to a path of the cache, atomically."""
+    run_id = connect(settings).get_model_version(version.name, str(version.version)).run_id
+    _download(f"runs:/{run_id}/{artifact}", target)
+
+
+def _download(uri: str, target: Path) -> None:
     import mlflow
 
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        uri = f"models:/{version.name}/{version.version}"
         try:
-            found = mlflow.artifacts.download_artifacts(f"{uri}/{GRAPH}", dst_path=folder)
+            found = mlflow.artifacts.download_artifacts(uri, dst_path=folder)
         except (mlflow.exceptions.MlflowException, OSError) as error:
             raise NotFoundError(
                 "a version's artifact must be in the registry's store", value=str(error)[:200], place=uri

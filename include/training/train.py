@@ -23,7 +23,10 @@ from include.lake.bars import MOST_MISSING, BarCube, open_bars, read_cube
 from include.lake.files import list_sessions
 from include.lake.identity_file import load_symbol_changes
 from include.provenance import code_version, environment_hash
+from include.quality.drift import FEWEST_SESSIONS, build_reference
 from include.quality.snapshot import require_valid_snapshot
+from include.registry.reference import REFERENCE
+from include.registry.resolve import hash_file
 from include.registry.store import EXPERIMENT, GRAPH, connect, promote_version, register_graph
 from include.schema import TARGETS
 from include.scoring.graph import load_graph, run_graph
@@ -199,10 +202,20 @@ def _judge_and_register(settings: Settings, fit: _Fit, cube: BarCube, cut: int) 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         fit.fitted.save_onnx(folder / GRAPH)
+        _write_reference(cube, folder / REFERENCE)
         metrics = judge_graph(settings, folder / GRAPH, cube, cut, lookback=fit.model.lookback)
         version = _log_run(settings, fit, folder, metrics)
     chosen = {field: metrics[field] for field in metrics.keys() & Candidate.__dataclass_fields__.keys()}
     return Candidate(kind=fit.model.name, version=version, windows=int(metrics["holdout_windows"]), **chosen)
+
+
+def _write_reference(cube: BarCube, path: Path) -> None:
+    """Write what drift is judged by: the snapshot's newest sessions, those held out included, which judged the model.
+
+    A snapshot too short to say how its sessions differ gets none.
+    """
+    if len(cube.sessions) > FEWEST_SESSIONS:
+        path.write_text(build_reference(cube.values, cube.sessions).to_json())
 
 
 def judge_graph(settings: Settings, graph: Path, cube: BarCube, cut: int, *, lookback: int) -> dict[str, float]:
@@ -263,6 +276,9 @@ def _log_run(settings: Settings, fit: _Fit, folder: Path, metrics: dict[str, flo
         client.log_artifacts(run.info.run_id, str(folder / "original"), "original")
         forecast = run_graph(load_graph(folder / GRAPH, threads=1), fit.example)
         tags |= {"kind": name, "lookback": str(fit.model.lookback)}
+        if (folder / REFERENCE).exists():
+            client.log_artifact(run.info.run_id, str(folder / REFERENCE))
+            tags["drift_sha256"] = hash_file(folder / REFERENCE)
         return register_graph(settings, run, folder / GRAPH, example=(fit.example, forecast), tags=tags)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from include.errors import InputError
 from include.settings import Settings, load_settings
 
 SECRET = "https://hooks.slack.com/services/T0/B0/do-not-print-me"
@@ -21,10 +22,47 @@ def _away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_defaults_put_all_state_under_one_folder(tmp_path: Path) -> None:
     settings = Settings()
     assert settings.home == tmp_path / ".closecast"
-    paths = ["inbox", "uploads", "lake", "published", "model_cache", "mlflow_home", "airflow_home", "run_dir"]
+    paths = ["inbox", "kept", "lake", "published", "model_cache", "mlflow_home", "airflow_home", "run_dir"]
     assert {getattr(settings, name).parent for name in paths} == {settings.home}
     assert len({getattr(settings, name) for name in paths}) == len(paths)
     assert settings.tracking_uri == f"sqlite:///{tmp_path}/.closecast/mlflow/mlflow.db"
+    assert (settings.inbox_url, settings.kept_url) == (str(settings.home / "inbox"), str(settings.home / "uploads"))
+    assert (settings.has_object_store, settings.poke_s) == (False, 1.0)
+
+
+def test_uploads_in_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLOSECAST_UPLOADS", "share/daily")
+    settings = Settings()
+    assert settings.inbox == tmp_path / "share" / "daily" / "inbox"
+    assert settings.kept == tmp_path / "share" / "daily" / "kept"
+    assert not settings.has_object_store
+
+
+def test_uploads_in_an_object_store() -> None:
+    settings = Settings(uploads="s3://bucket/daily/")
+    assert (settings.inbox_url, settings.kept_url) == ("s3://bucket/daily/inbox", "s3://bucket/daily/kept")
+    assert (settings.has_object_store, settings.poke_s) == (True, 5.0)
+    assert Settings(uploads="s3://bucket", upload_poke_s=2).poke_s == 2.0
+    for name in ("inbox", "kept"):
+        with pytest.raises(InputError, match="must land in a folder.*s3://bucket/daily.*CLOSECAST_UPLOADS"):
+            getattr(settings, name)
+
+
+@pytest.mark.parametrize("uploads", ["gs://bucket", "s3://", "http://x/y"])
+def test_uploads_elsewhere_are_refused(uploads: str) -> None:
+    with pytest.raises(ValidationError, match="uploads must be"):
+        Settings(uploads=uploads)
+
+
+def test_credentials_in_the_address_of_uploads_are_refused_and_not_repeated() -> None:
+    with pytest.raises(InputError, match="must not hold credentials") as caught:
+        Settings(uploads="s3://key:do-not-print-me@bucket/daily")
+    assert "do-not-print-me" not in str(caught.value)
+
+
+def test_no_uploads_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLOSECAST_UPLOADS", "")
+    assert Settings().uploads is None
 
 
 def test_variables_set_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

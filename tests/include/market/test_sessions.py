@@ -16,10 +16,12 @@ from hypothesis import strategies as st
 
 from include.errors import InputError
 from include.market.sessions import (
+    CLOSE_ALLOWANCE,
     guess_calendar,
     is_session,
     load_calendar,
     newest_closed_session,
+    newest_ingestible_session,
     next_session,
     off_calendar,
     previous_session,
@@ -68,6 +70,27 @@ def test_newest_closed_session_reads_any_time_zone_and_refuses_none() -> None:
     assert newest_closed_session("XNYS", datetime(2016, 11, 25, 13, 0, tzinfo=new_york)) == date(2016, 11, 25)
     with pytest.raises(InputError, match="moment must have a time zone"):
         newest_closed_session("XNYS", datetime(2016, 11, 25, 13, 0))
+
+
+@pytest.mark.parametrize(
+    ("name", "now", "newest"),
+    [
+        # Friday after Thanksgiving closes at 13:00 New York time, 18:00 UTC (tests/data/closes_xnys.csv).
+        ("XNYS", datetime(2016, 11, 25, 18, 0, tzinfo=UTC) - CLOSE_ALLOWANCE, date(2016, 11, 25)),
+        ("XNYS", datetime(2016, 11, 25, 17, 54, 59, tzinfo=UTC), date(2016, 11, 23)),
+        ("XNYS", datetime(2016, 11, 27, 12, 0, tzinfo=UTC), date(2016, 11, 25)),
+        ("24/7", datetime(2018, 6, 1, 23, 50, tzinfo=UTC), date(2018, 5, 31)),
+        ("24/7", datetime(2018, 6, 2, 0, 0, tzinfo=UTC), date(2018, 6, 1)),
+        ("24/7", datetime(2018, 6, 2, 12, 0, tzinfo=timezone(timedelta(hours=14))), date(2018, 5, 31)),
+    ],
+)
+def test_a_session_is_ingestible_once_its_bars_can_be_whole(name: str, now: datetime, newest: date) -> None:
+    assert newest_ingestible_session(name, now) == newest
+
+
+def test_what_is_ingestible_now_is_asked_with_a_time_zone() -> None:
+    with pytest.raises(InputError, match="moment must have a time zone"):
+        newest_ingestible_session("24/7", datetime(2018, 6, 2))
 
 
 def test_holidays_and_weekends_are_stepped_over() -> None:

@@ -293,9 +293,10 @@ def test_parquet_column_of_the_wrong_type_is_named(tmp_path: Path, column: str, 
 
 
 def test_missing_path_and_folder_are_told(tmp_path: Path) -> None:
-    for path in (tmp_path / "absent.csv", tmp_path):
-        with pytest.raises(InputError, match="must be a file that can be read"):
-            read_upload(path)
+    with pytest.raises(InputError, match="must be a file, or a folder closed by _SUCCESS"):
+        read_upload(tmp_path / "absent.csv")
+    with pytest.raises(InputError, match="must be closed by a file _SUCCESS"):
+        read_upload(tmp_path)
 
 
 def test_list_uploads_leaves_out_what_is_not_finished(tmp_path: Path) -> None:

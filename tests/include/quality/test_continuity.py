@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from include.errors import InputError
-from include.ingest.judge import judge_rows
+from include.ingest.judge import RowRules, judge_rows
 from include.market.uploads import read_upload
 from include.quality.continuity import Level, LevelRows, find_moves, judge_levels
+from include.quality.suites import DEFAULT_FILE, read_suites
 
 A, W, F, R = Level.ACCEPTED, Level.WAITING, Level.REFUSED, Level.RELEASED
 NO_CLOSE = np.array([np.nan])
@@ -188,8 +189,10 @@ def test_only_the_symbols_that_jump_are_touched_among_a_million_rows() -> None:
 
 @pytest.mark.shared_data
 def test_levels_of_the_coins_to_the_row(shared_data: Path) -> None:
-    upload = read_upload(shared_data / "crypto_daily_cmc_2013_2018.parquet")
-    bars = judge_rows(upload.bars, "24/7").accepted.sort_by([("symbol", "ascending"), ("session", "ascending")])
+    with read_upload(shared_data / "crypto_daily_cmc_2013_2018.parquet") as upload:
+        read = upload.bars.to_table()
+    bars = judge_rows(read, RowRules("24/7", read_suites(DEFAULT_FILE).rows)).accepted
+    bars = bars.sort_by([("symbol", "ascending"), ("session", "ascending")])
     assert bars.num_rows == 333_582
     released, refused = judge_file(bars["symbol"], bars["session"], bars["close"])
     assert released == {"b3coin": 3, "electra": 3, "erc20": 3, "paccoin": 3, "veros": 3}
