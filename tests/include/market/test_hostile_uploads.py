@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from include.errors import InputError
-from include.market import upload_csv, upload_parquet, upload_rows, upload_stream
+from include.market import row_store, upload_csv, upload_parquet, upload_rows, upload_stream
 from include.market.uploads import list_uploads, read_upload
 
 HEADER = "symbol,date,open,high,low,close,volume,market_cap\n"
@@ -46,6 +46,15 @@ def test_symbols_may_not_fill_memory(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert read_upload(path).rows == 5  # refused symbols don't count
     with pytest.raises(InputError, match=r"at most 2 distinct symbols.*day\.csv"):
         read_upload(write(path, HEADER + rows_for("A", "B", "C")))
+
+
+def test_a_session_of_too_many_rows_ends_the_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(row_store, "SESSION_ROWS", 100_000)
+    done: list[int] = []
+    path = write(tmp_path / "day.csv", HEADER + ROW * 900_000)
+    with pytest.raises(InputError, match=r"at most 100,000 rows a session. Received: .* of one date .in day\.csv"):
+        read_upload(path, on_progress=lambda now, _: done.append(now))
+    assert done[-1] < path.stat().st_size
 
 
 def test_an_extra_column_may_be_of_any_encoding(tmp_path: Path) -> None:
