@@ -206,6 +206,7 @@ def test_uploads_has_every_rule_of_a_row() -> None:
     of_the_reader = (
         upload_rows.ROW_HAS_ALL_FIELDS,
         upload_rows.SYMBOL_NOT_NULL,
+        upload_rows.SYMBOL_IS_TEXT,
         upload_rows.NUMBER_IS_READABLE,
         upload_rows.PRICE_NOT_NULL,
     )

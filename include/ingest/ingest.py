@@ -20,7 +20,7 @@ from include.ingest.report import IngestReport, Origin, name_status, report_from
 from include.ingest.store import keep_upload
 from include.lake.catalog import append_operation, committed_state, find_committed, find_operation, recover_lake
 from include.lake.tables import BARS, list_partitions, lock_lake
-from include.market.sessions import newest_closed_session
+from include.market.sessions import newest_ingestible_session
 from include.market.upload_source import Source
 from include.market.uploads import Upload, read_upload
 from include.quality.suites import load_suites
@@ -97,7 +97,7 @@ def find_upload(settings: Settings, sha256: str) -> IngestReport | None:
 
 def _load_rules(settings: Settings, task: _Task) -> RowRules:
     suite = [entry for entry in load_suites(settings).rows if entry.name not in task.overridden]
-    newest = newest_closed_session(settings.calendar, task.started_at)
+    newest = newest_ingestible_session(settings.calendar, task.started_at)
     return RowRules(settings.calendar, suite, newest_session=newest, overridden=frozenset(task.overridden))
 
 

@@ -162,9 +162,11 @@ class BarStore(RowStore):
         self._counts = np.pad(self._counts, (0, len(days) - len(self._counts)))
         self._is_ordered = self._came_in_order()
         for session, rows in zip(*self._count_sessions(), strict=True):
-            if rows > SESSION_ROWS:
-                rule = f"an upload must have at most {SESSION_ROWS:,} rows a session"
-                raise InputError(rule, value=f"{rows:,} of {_as_date(session)}", place=place)
+            require_small_session(int(rows), str(_as_date(session)), place)
+
+    def most_of_a_date(self) -> int:
+        """Count the rows of the date that has most, before it is known which session it is."""
+        return int(self._counts.max(initial=0))
 
     def sessions(self) -> list[date]:
         """List the distinct sessions, oldest first."""
@@ -247,6 +249,13 @@ class BarStore(RowStore):
                     part.append(batch)
         self._rows.close()
         yield from parts
+
+
+def require_small_session(rows: int, session: str, place: str) -> None:
+    """Refuse an upload of more rows of a session than can be judged in memory."""
+    if rows > SESSION_ROWS:
+        rule = f"an upload must have at most {SESSION_ROWS:,} rows a session"
+        raise InputError(rule, value=f"{rows:,} of {session}", place=place)
 
 
 def _as_date(day: int) -> date:

@@ -6,7 +6,9 @@ the accepted columns are read, page by page: neither other columns nor the lengt
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pyarrow as pa
@@ -25,6 +27,33 @@ _CELL_BYTES = 1 << 10
 _WHOLE = "a Parquet upload must be whole"
 
 
+class _DataReachedError(OSError):
+    """Arrow found nothing wrong before the data."""
+
+
+class _NoData:
+    """A file of which only the size can be known."""
+
+    closed = False
+
+    def __init__(self, size_bytes: int) -> None:
+        self._size_bytes, self._at = size_bytes, 0
+
+    def read(self, _: int = -1) -> bytes:
+        raise _DataReachedError
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        starts = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size_bytes}
+        self._at = starts[whence] + offset
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def close(self) -> None:
+        """Do nothing: there is nothing open."""
+
+
 class ParquetReader:
     """The rows of one Parquet file; a context manager that closes it.
 
@@ -40,7 +69,7 @@ class ParquetReader:
     """
 
     def __init__(self, source: Source) -> None:
-        self._place = source.name
+        self._place, self._size_bytes = source.name, source.size_bytes
         try:
             file = source.open_random()
             _require_small_footer(file, source.size_bytes, self._place)
@@ -54,8 +83,8 @@ class ParquetReader:
     def blocks(self) -> Iterator[pa.RecordBatch]:
         """Give the rows with columns named by meaning, in the types that the file has."""
         headers, rows = self.columns.headers, 0
-        self._require_small_cells()
         try:
+            self._require_small_cells()
             for batch in self._file.iter_batches(_BATCH_ROWS, columns=list(headers.values())):
                 rows += batch.num_rows
                 yield pa.record_batch([batch[header] for header in headers.values()], names=list(headers))
@@ -84,6 +113,7 @@ class ParquetReader:
 
     def _require_small_cells(self) -> None:
         """Refuse what a few bytes would unpack to more than rows of this number can hold."""
+        self._require_sound_chunks()
         wanted = set(self.columns.headers.values())
         metadata = self._file.metadata
         indexes = [at for at in range(metadata.num_columns) if metadata.schema.column(at).path.split(".")[0] in wanted]
@@ -95,6 +125,19 @@ class ParquetReader:
                     rule = "a column of a Parquet upload must not take more than 1 KiB a row"
                     value = f"{column.total_uncompressed_size:,} bytes for {group.num_rows:,} rows"
                     raise InputError(rule, value=value, place=f"{self._place}, column {column.path_in_schema}")
+
+    def _require_sound_chunks(self) -> None:
+        """Let Arrow check what the footer says of each chunk, and stop it at the first byte of data.
+
+        Asked for the same by `RowGroupMetaData.column`, it ends the process where the footer lies (pyarrow 25).
+        """
+        metadata = self._file.metadata
+        file = pa.PythonFile(_NoData(self._size_bytes), mode="r")
+        probe = pq.ParquetFile(file, metadata=metadata, pre_buffer=False, buffer_size=_PAGE_BYTES)
+        for group in range(metadata.num_row_groups):
+            for header in self.columns.headers.values():
+                with suppress(_DataReachedError):
+                    next(probe.iter_batches(1, row_groups=[group], columns=[header]), None)
 
     def _explain(self, error: Exception) -> InputError:
         words = str(error).splitlines()

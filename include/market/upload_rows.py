@@ -17,7 +17,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.errors import InputError
-from include.market.row_store import CODED_BARS, CODED_REFUSED, REFUSED, UPLOAD_BARS, BarStore, RefusedStore
+from include.market.row_store import (
+    CODED_BARS,
+    CODED_REFUSED,
+    REFUSED,
+    UPLOAD_BARS,
+    BarStore,
+    RefusedStore,
+    require_small_session,
+)
 from include.market.text_codes import Codes, TextCodes
 from include.market.upload_dates import DateRules, DateTexts, encode_dates
 from include.market.upload_numbers import Mask, read_numbers
@@ -169,7 +177,7 @@ class RowGatherer:
         Raises
         ------
         InputError
-            A cell that is no date; too many distinct symbols or dates.
+            A cell that is no date; too many distinct symbols or dates, or rows of one date.
         """
         dates = self._dates.add(parted.dates, parted.offsets + (self.rows + 1))
         keep = slice(None) if len(parted.symbols) == len(dates) else parted.kept
@@ -181,6 +189,7 @@ class RowGatherer:
             *parted.numbers,
         ]
         self.bars.append(pa.record_batch(columns, schema=CODED_BARS))
+        require_small_session(self.bars.most_of_a_date(), "one date", self._place)
         if parted.refused is not None:
             self.refused.append(self._code_refused(parted, parted.refused, dates, part))
         self.rows += parted.rows
