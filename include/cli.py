@@ -17,8 +17,10 @@ import typer
 from pydantic import ValidationError
 from rich.markup import escape
 
+from include.commands import lake, quarantine
 from include.commands import uploads as uploads_command
 from include.commands.options import AsJson, Why
+from include.commands.validate import validate
 from include.console import build_table, emit, err, out, show_steps
 from include.errors import ClosecastError, InputError
 from include.home import current_settings
@@ -30,6 +32,9 @@ app = typer.Typer(
 models_app = typer.Typer(no_args_is_help=True, help="Registered models: list, show, promote, roll back.")
 app.add_typer(models_app, name="models")
 app.add_typer(uploads_command.app, name="uploads")
+app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(lake.app, name="lake")
+app.command()(validate)
 
 Session = Annotated[str | None, typer.Option(help="YYYY-MM-DD; the newest by default.")]
 

@@ -101,6 +101,30 @@ def promote(candidates: list[dict[str, Any]], asked_by: str) -> int:
     ).version
 
 
+def bring_back(asked: dict[str, Any], who: str) -> list[str]:
+    """Release quarantined rows or repair an upload; return the scored sessions that this touches.
+
+    A try after one that died behind its commit finds the commit by `who`, and nothing to do.
+    """
+    from include.ingest.release import bring_back as bring
+    from include.lake.restatements import list_touched_sessions
+
+    settings = load_settings()
+    reports = bring(settings, asked, who=who)
+    for report in reports:
+        _say(report.summary())
+    touched = {day for report in reports for day in list_touched_sessions(settings.lake, report.sha256)}
+    return [day.isoformat() for day in sorted(touched)]
+
+
+def score_again(session: str, asked_by: str) -> str:
+    """Validate, score and publish a session whose bars have changed; return the run's id."""
+    validate(session)
+    run_id = score(session, asked_by)
+    publish(session)
+    return run_id
+
+
 def maintain() -> dict[str, int]:
     """Keep the lake up; return how many files were merged and removed, and the bytes that were freed."""
     from include.lake.maintain import maintain_lake

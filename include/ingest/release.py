@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 from include.errors import InputError, NotFoundError
 from include.ingest.ingest import Progress, ingest_upload
 from include.ingest.judge import CONFLICT, LEVEL
-from include.ingest.report import IngestReport, Origin
+from include.ingest.report import IngestReport, Origin, report_from_row
+from include.lake.catalog import read_operations
 from include.lake.quarantine import QuarantineFilter, find_upload_hash, read_quarantine
 from include.quality.suites import load_suites
 from include.schema import BARS, WINDOW_COLUMNS
@@ -139,3 +140,36 @@ def repair_upload(
     _require_reason(why)
     mended = find_upload_hash(settings.lake, upload)
     return ingest_upload(settings, corrected, origin=Origin("repair", who, why, mended), on_progress=on_progress)
+
+
+def bring_back(settings: Settings, asked: dict[str, Any], *, who: str) -> list[IngestReport]:
+    """Release or repair as a form asks; what `who` has brought back before is not done again.
+
+    Parameters
+    ----------
+    settings
+        Where the lake is.
+    asked
+        action (`release` or `repair`), upload, expectation, symbols, rows, file, why; None where the form was empty.
+    who
+        Tells this asking from any other.
+
+    Raises
+    ------
+    InputError
+        A repair without upload or file, or a release that says no rows; and as `release_rows`.
+    """
+    done = [report_from_row(row) for row in read_operations(settings.lake) if row["who"] == who]
+    if done:
+        return done
+    if asked["action"] == "repair":
+        for name in ("upload", "file"):
+            if not asked[name]:
+                raise InputError(f"a repair must say its {name}", value=asked[name], place=name)
+        return [repair_upload(settings, asked["upload"], asked["file"], who=who, why=asked["why"])]
+    chosen = {name: asked[name] or None for name in ("upload", "expectation", "symbols", "rows")}
+    if not any(chosen.values()):
+        raise InputError("a release must say which rows", value="all of quarantine", place="upload")
+    rows = [int(number) for number in chosen["rows"]] if chosen["rows"] else None
+    wanted = QuarantineFilter(chosen["upload"], chosen["expectation"], chosen["symbols"], rows)
+    return release_rows(settings, wanted, who=who, why=asked["why"])

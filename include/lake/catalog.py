@@ -141,6 +141,14 @@ def read_operations(lake: Path, *, prefix: str = "") -> list[dict[str, Any]]:
     return found
 
 
+def list_releases(lake: Path) -> set[str]:
+    """Return the hashes of the uploads that are releases: their rows stand against the rule that had refused them."""
+    opened = _open_uploads(lake)
+    if opened is None:
+        return set()
+    return set(read_where(opened, "kind", "release", "release", columns=["sha256"])["sha256"].to_pylist())
+
+
 def version_known_at(lake: Path, moment: datetime) -> int:
     """Return the version of bars that could be read at a moment.
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.lake.catalog import find_committed, find_operation
-from include.lake.predictions import scored_sessions
+from include.lake.predictions import read_newest_run, scored_sessions
 from include.lake.tables import (
     BARS,
     PREDICTIONS,
@@ -61,6 +61,25 @@ def find_touched_forecasts(lake: Path, sha256: str) -> pa.Table:
     earlier = (pc.field("bars_version") < operation["bars_version"]) & (pc.field("target") == "open")
     rows = rows.filter(earlier & pc.field("symbol").isin(cells["symbol"].unique())).select(_COLUMNS)
     return rows.filter(pa.array(_had_in_window(rows, cells, sessions), pa.bool_()))
+
+
+def list_touched_sessions(lake: Path, sha256: str) -> list[date]:
+    """Return the scored sessions, oldest first, in whose windows rows of an upload stand that were not there before."""
+    operation, bars = find_operation(lake, sha256), find_committed(lake, BARS)
+    if operation is None or bars is None or operation["first_session"] is None:
+        return []
+    sessions = list_partitions(bars)
+    span = [day for day in sessions if operation["first_session"] <= day <= operation["last_session"]]
+    rows = read_partitions(bars, "session", span, columns=["session", "upload_sha256"])
+    brought = {sessions.index(day) for day in rows.filter(pc.field("upload_sha256") == sha256)["session"].to_pylist()}
+    near = {day for at in brought for day in sessions[at : at + _LONGEST_LOOKBACK]}
+    positions = {day: sessions.index(day) for day in scored_sessions(lake) if day in near}
+    lookbacks = {day: _read_lookback(lake, day) for day in positions}
+    return [day for day, here in positions.items() if any(0 <= here - at < lookbacks[day] for at in brought)]
+
+
+def _read_lookback(lake: Path, as_of: date) -> int:
+    return int(pc.max(read_newest_run(lake, as_of)["lookback"]).as_py())
 
 
 def _had_in_window(rows: pa.Table, cells: pa.Table, sessions: list[date]) -> list[bool]:

@@ -161,11 +161,14 @@ def _(entry: kinds.Range, beside: Any) -> Built:
 
 @build_expectations.register
 def _(entry: kinds.Order, beside: Any) -> Built:
+    from great_expectations.expectations.row_conditions import Column
+
     from include.quality.custom import ExpectPricesInOrder
     from include.schema import PRICES
 
     limits = {name: getattr(entry, name) for name in kinds.OrderLimits.model_fields}
-    return [ExpectPricesInOrder(column_list=list(PRICES), **limits)]
+    not_released = Column("released") == False  # noqa: E712  # the library's own way to write a condition
+    return [ExpectPricesInOrder(column_list=list(PRICES), **limits, row_condition=not_released)]
 
 
 @build_expectations.register

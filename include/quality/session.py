@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from include.errors import InputError
 from include.lake.bars import open_bars
+from include.lake.catalog import list_releases
 from include.market.sessions import newest_closed_session
 from include.quality import kinds
 from include.quality.drift import DriftReference
@@ -20,11 +21,11 @@ from include.quality.history import SessionHistory, read_history
 from include.quality.record import record_run
 from include.quality.reference import NO_REFERENCE, find_reference
 from include.quality.results import ValidationReport
-from include.quality.suites import Suites, load_suites
+from include.quality.suites import load_suites
 from include.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     import pandas as pd
 
@@ -60,15 +61,9 @@ def validate_session(
     known = reference or (find_reference(settings) if judges_drift else NO_REFERENCE)
     reach = _reach(suites.session, has_reference=not isinstance(known, str))
     history = read_history(bars, session, calendar=settings.calendar, closed=closed, reference=known, **reach)
-    return judge_session(settings, suites, history, bars_version=int(bars.version()))
-
-
-def judge_session(
-    settings: Settings, suites: Suites, history: SessionHistory, *, bars_version: int
-) -> ValidationReport:
-    """Run the suite over what was read; keep the results."""
-    run = run_suite("session", suites.session, session_frame(history), history)
-    report = ValidationReport("session", history.session, bars_version, suites.suite_hash, run.results)
+    frame = session_frame(history, list_releases(settings.lake))
+    run = run_suite("session", suites.session, frame, history)
+    report = ValidationReport("session", session, int(bars.version()), suites.suite_hash, run.results)
     return record_run(settings, report, run)
 
 
@@ -95,10 +90,13 @@ def _reach(suite: Sequence[kinds.GateEntry], *, has_reference: bool) -> dict[str
     return {"depth": max(depth), "full": max(full), "calendar_depth": max(on_calendar)}
 
 
-def session_frame(history: SessionHistory) -> pd.DataFrame:
-    """Return a session's bars as pandas, the sessions before it attached as `attrs["history"]`."""
-    provenance = [name for name in ("upload_sha256", "ingested_at") if name in history.bars.schema.names]
-    frame = history.bars.drop_columns(provenance).to_pandas()
+def session_frame(history: SessionHistory, releases: Collection[str]) -> pd.DataFrame:
+    """Return a session's bars as pandas, the sessions before it attached as `attrs["history"]`.
+
+    The column `released` tells the rows that an operator let pass: rules for single rows leave them out.
+    """
+    frame = history.bars.drop_columns(["ingested_at"]).to_pandas()
     frame["symbol"] = frame["symbol"].astype(object)
+    frame["released"] = frame.pop("upload_sha256").isin(list(releases))
     frame.attrs["history"] = history
     return frame

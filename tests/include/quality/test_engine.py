@@ -40,7 +40,9 @@ def judge(frame: pd.DataFrame, *names: str, **mine: object) -> list[ExpectationR
 
 def frame_of(**columns: object) -> pd.DataFrame:
     prices = {name: [1.0, 2.0] for name in ("open", "high", "low", "close", "volume", "market_cap")}
-    frame = pd.DataFrame({"symbol": ["A", "B"], "session": [date(2018, 6, 1)] * 2} | prices | columns)
+    frame = pd.DataFrame(
+        {"symbol": ["A", "B"], "session": [date(2018, 6, 1)] * 2, "released": False} | prices | columns
+    )
     frame["symbol"] = frame["symbol"].astype(object)
     return frame
 
@@ -49,6 +51,14 @@ def test_prices_that_are_texts_fail_and_name_the_column() -> None:
     (found,) = judge(frame_of(open=["1.0", "2.0"]), "prices_are_numbers")
     assert not found.success
     assert found.detail.startswith("open: ")
+
+
+def test_a_row_that_was_released_is_not_held_to_the_order_of_prices() -> None:
+    disordered = {"low": [3.0, 3.0], "released": [True, False]}
+    (found,) = judge(frame_of(**disordered), "low_is_lowest")
+    assert (found.success, found.unexpected_count, found.symbols) == (False, 1, ["B"])
+    (found,) = judge(frame_of(**disordered | {"released": [True, True]}), "low_is_lowest")
+    assert found.success
 
 
 def test_a_column_that_is_gone_fails_with_what_the_library_says() -> None:
