@@ -53,6 +53,8 @@ CODED_REFUSED = pa.schema(
 _ENCODED = pa.dictionary(pa.int32(), pa.string())
 _MAX_RUNS = 4096
 _PIECE_ROWS = 1 << 20
+_MAX_PARTS = 200
+"""Each is an open file."""
 
 
 class RowStore:
@@ -219,11 +221,13 @@ class BarStore(RowStore):
 
     def _put_in_order(self) -> None:
         """Rewrite the rows by session, those of a session in the file's order."""
-        ordered = Spill(CODED_BARS, self._scratch, self._budget_bytes)
-        for piece in [self._rows] if self._rows.in_memory else self._part_by_session():
+        in_memory = self._rows.in_memory
+        ordered = Spill(CODED_BARS, self._scratch, self._budget_bytes if in_memory else 0)
+        for piece in [self._rows] if in_memory else self._part_by_session():
             for batch in self._sort(pa.Table.from_batches(list(piece), CODED_BARS)).to_batches(_PIECE_ROWS):
                 ordered.append(batch)
             piece.close()
+            pa.default_memory_pool().release_unused()
         self._rows.close()
         self._rows, self._is_ordered = ordered, True
 
@@ -234,10 +238,11 @@ class BarStore(RowStore):
     def _part_by_session(self) -> Iterator[Spill]:
         """Part the rows into files of whole sessions, each small enough to be sorted in memory."""
         days, counts = self._count_sessions()
-        sizes = _group_sizes(counts, 2 * _PIECE_ROWS)
+        sizes = _group_sizes(counts, max(_PIECE_ROWS, self.num_rows // _MAX_PARTS))
         group_of_day = np.searchsorted(np.cumsum(sizes), np.cumsum(counts))
         group_of_code = group_of_day[np.minimum(np.searchsorted(days, self._days), len(days) - 1)]
-        parts = [Spill(CODED_BARS, self._scratch, self._budget_bytes // len(sizes)) for _ in sizes]
+        # Straight into files: a slice in memory would hold the whole piece that it was cut from.
+        parts = [Spill(CODED_BARS, self._scratch, 0) for _ in sizes]
         for batches in _take_rows(iter(self._rows), _fixed_sizes(self.num_rows)):
             piece = pa.Table.from_batches(batches, CODED_BARS)
             groups = group_of_code[piece["date"].to_numpy()]

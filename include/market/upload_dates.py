@@ -145,11 +145,12 @@ class DateTexts:
         known = len(self._texts)
         codes = np.zeros(len(counts), np.int32)
         codes[used] = self._texts.encode(dates.dictionary.take(pa.array(used)))
+        coded: Codes = codes[local]
         if len(self._texts) > known:
-            self._note_new(codes[local], row_numbers, known)
+            self._note_new(coded, row_numbers, known)
         self._counts = np.pad(self._counts, (0, len(self._texts) - known))
         np.add.at(self._counts, codes[used], counts[used])
-        return np.asarray(codes[local], dtype=np.int32)
+        return coded
 
     def settle(self) -> npt.NDArray[np.int32]:
         """Read every distinct text as a session.
@@ -175,11 +176,10 @@ class DateTexts:
 
     def _note_new(self, codes: Codes, row_numbers: npt.NDArray[np.int64], known: int) -> None:
         """Keep form and first row of the texts that came for the first time; a text of garbage ends the reading."""
-        late = np.flatnonzero(codes >= known)
-        found, firsts = np.unique(codes[late], return_index=True)
-        first_rows = dict(zip(found.tolist(), row_numbers[late[firsts]].tolist(), strict=True))
-        self._first_rows += [first_rows[code] for code in range(known, len(self._texts))]
-        for code in sorted(first_rows, key=first_rows.__getitem__):
+        first_rows = np.zeros(len(self._texts), np.int64)
+        first_rows[codes[::-1]] = row_numbers[::-1]  # of several rows the last that is assigned stays: the first
+        self._first_rows += first_rows[known:].tolist()
+        for code in sorted(range(known, len(self._texts)), key=first_rows.__getitem__):
             if _match_form(self._texts.texts[code].as_py()) is None:
                 self.refuse(code)
         texts = self._texts.texts.slice(known).to_pylist()

@@ -179,11 +179,12 @@ class RowGatherer:
         InputError
             A cell that is no date; too many distinct symbols or dates, or rows of one date.
         """
-        dates = self._dates.add(parted.dates, parted.offsets + (self.rows + 1))
+        row_numbers = parted.offsets + (self.rows + 1)
+        dates = self._dates.add(parted.dates, row_numbers)
         keep = slice(None) if len(parted.symbols) == len(dates) else parted.kept
         codes = self._symbols.encode(parted.symbols.dictionary)
         columns = [
-            pa.array(parted.offsets[keep] + (self.rows + 1)),
+            pa.array(row_numbers[keep]),
             pa.array(codes[parted.symbols.indices.to_numpy()]),
             pa.array(dates[keep]),
             *parted.numbers,
