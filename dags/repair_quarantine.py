@@ -8,7 +8,8 @@ then validates and scores again the sessions that this touches, and no other.
 
 **Reads**: `quarantine`, `uploads`, the corrected file.
 
-**Writes**: `uploads` (who, when, why), `bars`, `quarantine`, `restatements`, `validations`, `predictions`, `published/`.
+**Writes**: `uploads` (who, when, why), `bars`, `quarantine`, `restatements`; `validations`, `predictions`, the
+published files.
 
 **On failure**: two retries, then a message to Slack. What was released stays; a session that fails its validation is
 not scored again, and its forecasts stay.
@@ -27,8 +28,7 @@ from include.system.child import run_child
 @task
 def bring_back(params=None, dag_run=None):
     """Release or repair; return the sessions that are touched and have forecasts."""
-    who = f"{dag_run.triggering_user_name or 'unknown'} by {dag_run.run_id}"
-    return run_child("include.tasks:bring_back", dict(params), who)
+    return run_child("include.tasks:bring_back", dict(params), dag_run.triggering_user_name, dag_run.run_id)
 
 
 @task(max_active_tis_per_dagrun=1)

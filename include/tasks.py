@@ -101,16 +101,16 @@ def promote(candidates: list[dict[str, Any]], asked_by: str) -> int:
     ).version
 
 
-def bring_back(asked: dict[str, Any], who: str) -> list[str]:
+def bring_back(asked: dict[str, Any], user: str | None, asked_by: str) -> list[str]:
     """Release quarantined rows or repair an upload; return the scored sessions that this touches.
 
-    A try after one that died behind its commit finds the commit by `who`, and nothing to do.
+    A try after one that died behind its commit finds the commit by the run's id, and nothing to do.
     """
     from include.ingest.release import bring_back as bring
     from include.lake.restatements import list_touched_sessions
 
     settings = load_settings()
-    reports = bring(settings, asked, who=who)
+    reports = bring(settings, asked, who=f"{user or 'unknown'}, {asked_by}")
     for report in reports:
         _say(report.summary())
     touched = {day for report in reports for day in list_touched_sessions(settings.lake, report.sha256)}

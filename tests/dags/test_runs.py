@@ -7,11 +7,15 @@ from collections.abc import Iterator
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+import pyarrow.compute as pc
 import pytest
 
+from include.ingest.ingest import ingest_upload
+from include.lake.catalog import read_operations
 from include.lake.predictions import read_newest_run, read_run, scored_sessions
 from include.lake.tables import ADHOC_PREDICTIONS, PROMOTIONS, read_all
 from include.registry.resolve import resolve_version
+from include.scoring.score import score_session
 from include.settings import load_settings
 from tests.conftest import TrainedHome
 
@@ -75,3 +79,26 @@ def test_retrain_weekly_promotes_the_best(dag_bag: DagBag, home: TrainedHome) ->
     newest = read_all(home.settings.lake, PROMOTIONS).sort_by("at").to_pylist()[-1]
     assert newest["to_version"] == serving.version
     assert newest["who"].startswith("retrain_weekly")
+
+
+def test_repair_quarantine_releases_and_scores_what_that_touches(dag_bag: DagBag, home: TrainedHome) -> None:
+    lake, (_, session, *_) = home.settings.lake, list(home.uploads)
+    upload = home.settings.home / "disordered.csv"
+    header, *rows = home.uploads[session].read_text().splitlines()
+    names = header.split(",")
+    cells = rows[0].split(",")
+    symbol = cells[names.index("symbol")]
+    cells[names.index("low")] = str(10 * float(cells[names.index("high")]))
+    upload.write_text("\n".join([header, ",".join(cells), *rows[1:]]) + "\n")
+    report = ingest_upload(home.settings, upload)
+    assert report.quarantined >= 1
+    score_session(home.settings, session)
+    asked = {"action": "release", "upload": report.sha256, "symbols": [symbol], "why": "seen on the exchange's page"}
+    run = run_dag(dag_bag, "repair_quarantine", asked)
+    assert run.state == "success"
+    newest = read_operations(lake)[-1]
+    assert (newest["kind"], newest["of_sha256"], newest["released"]) == ("release", report.sha256, 1)
+    assert newest["who"].endswith(run.run_id)
+    again = read_newest_run(lake, session)
+    assert again["run_id"][0].as_py().startswith(run.run_id)
+    assert "quarantined" not in again.filter(pc.field("symbol") == symbol)["status"].to_pylist()
