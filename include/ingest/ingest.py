@@ -19,7 +19,8 @@ from include.ingest.judge import RowRules, judge_rows
 from include.ingest.report import IngestReport, Origin, name_status, report_from_row
 from include.ingest.store import keep_upload
 from include.lake.catalog import append_operation, committed_state, find_committed, find_operation, recover_lake
-from include.lake.tables import BARS, list_partitions, lock_lake
+from include.lake.compact import compact_small
+from include.lake.tables import BARS, RESTATEMENTS, UPLOADS, list_partitions, lock_lake
 from include.market.sessions import newest_ingestible_session
 from include.market.upload_source import Source
 from include.market.uploads import Upload, read_upload
@@ -27,6 +28,9 @@ from include.quality.suites import load_suites
 from include.settings import Settings
 
 Progress = Callable[[int, int], None]
+
+_COMPACT_EVERY = 50
+"""Operations between looks at the catalog's small files: a read opens each of them."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,9 @@ def _commit(settings: Settings, upload: Upload, rules: RowRules, task: _Task) ->
             changes.add(judge_rows(group, rules), judge_levels=rules.has_levels)
         report = _commit_tables(settings, upload, changes, task)
         append_operation(settings.lake, report.row())
+        if report.sequence % _COMPACT_EVERY == 0:
+            for table in (UPLOADS, RESTATEMENTS):
+                compact_small(settings.lake, table)
     return report
 
 
