@@ -16,6 +16,8 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from include.quality.results import ValidationReport
 from include.settings import Settings
 
@@ -144,11 +146,14 @@ def _draw_page(report: ValidationReport, library_result: Any) -> str:
 
 
 def _disarm(found: Any) -> Any:
-    """Take the markup out of every text of a result, at any depth.
+    """Take the markup out of every text of a result, and numpy's types off its numbers, at any depth.
 
-    The library puts some values into its page as they are, and escapes others: what is no markup is safe in both. Our
-    own table above shows a name as it came.
+    The library writes a number by its repr, which of numpy's is `np.float64(0.0)`: it then draws nothing. And it puts
+    some values into its page as they are, and escapes others: what is no markup is safe in both. Our own table above
+    shows a name as it came.
     """
+    if isinstance(found, np.generic):
+        return found.item()
     if isinstance(found, str):
         return found.translate(_HARMLESS)
     if isinstance(found, dict):

@@ -85,9 +85,9 @@ def test_repair_quarantine_releases_and_scores_what_that_touches(dag_bag: DagBag
     lake, (_, session, *_) = home.settings.lake, list(home.uploads)
     upload = home.settings.home / "disordered.csv"
     header, *rows = home.uploads[session].read_text().splitlines()
-    names = [name.lower() for name in header.split(",")]
+    names = header.replace('"', "").split(",")
     cells = rows[0].split(",")
-    symbol = cells[next(names.index(name) for name in ("symbol", "coin") if name in names)]
+    symbol = cells[names.index("symbol")].strip('"')
     cells[names.index("low")] = str(10 * float(cells[names.index("high")]))
     upload.write_text("\n".join([header, ",".join(cells), *rows[1:]]) + "\n")
     report = ingest_upload(home.settings, upload)

@@ -7,8 +7,10 @@ import re
 from datetime import date, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from include.quality import docs
 from include.quality.docs import INDEX, NEWEST_PAGES, is_page, link_page, list_pages
 from include.quality.session import validate_session
 from include.settings import Settings
@@ -36,6 +38,12 @@ def test_a_page_says_what_was_found_in_our_words_and_the_librarys(page: Path) ->
     assert "low_is_lowest" in text
     assert "low must not exceed open, high or close beyond rounding" in text  # drawn by the library
     assert html.escape(EVIL) in text
+
+
+def test_numbers_reach_the_library_as_pythons_own() -> None:
+    plain = docs._disarm({"observed_value": [np.float64(0.5), np.int64(3)], "names": ["<b>"]})
+    assert repr(plain["observed_value"]) == "[0.5, 3]"
+    assert "<" not in plain["names"][0]
 
 
 def test_a_page_runs_nothing_and_asks_for_nothing(page: Path) -> None:
