@@ -19,6 +19,7 @@ from rich.markup import escape
 
 from include.commands import lake, quarantine
 from include.commands import uploads as uploads_command
+from include.commands.ingest import ingest
 from include.commands.options import AsJson, Why
 from include.commands.validate import validate
 from include.console import build_table, emit, err, out, show_steps
@@ -34,6 +35,7 @@ app.add_typer(models_app, name="models")
 app.add_typer(uploads_command.app, name="uploads")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(lake.app, name="lake")
+app.command()(ingest)
 app.command()(validate)
 
 Session = Annotated[str | None, typer.Option(help="YYYY-MM-DD; the newest by default.")]
@@ -107,30 +109,6 @@ def simulate(
         )
     payload = {"out": out_dir, "history": made.history[0], "uploads": made.uploads, "calendar": calendar}
     emit(payload, as_json=as_json, render=lambda: out.print(f"{out_dir}: history and {len(made.uploads)} upload(s)"))
-
-
-@app.command()
-def ingest(
-    path: Annotated[Path, typer.Argument(help="A file, or a folder of files, each an upload of its own.")],
-    as_json: AsJson = False,
-) -> None:
-    """Turn uploads into bars; refused rows go to quarantine."""
-    from include.ingest.ingest import ingest_upload
-    from include.market.uploads import list_uploads
-
-    settings = current_settings()
-    reports = []
-    with show_steps() as step:
-        for upload in list_uploads(path):
-            line = step(f"Ingest {upload.name}"[:34])
-            reports.append(ingest_upload(settings, upload, on_progress=line.update))
-            line.finish(f"{reports[-1].rows:,} rows")
-    payload = {"uploads": [asdict(report) for report in reports]}
-    emit(
-        payload,
-        as_json=as_json,
-        render=lambda: out.print("\n".join(report.summary() for report in reports), soft_wrap=True),
-    )
 
 
 @app.command()

@@ -7,12 +7,16 @@ texts and nothing is a frame.
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import date
 from typing import Any
 
 from include.errors import InputError
 from include.settings import load_settings
+
+LOG_SECONDS = 10.0
 
 
 def _say(text: str) -> None:
@@ -21,11 +25,24 @@ def _say(text: str) -> None:
     sys.stdout.flush()
 
 
+def _build_log_progress() -> Callable[[int, int, str], None]:
+    """Give a progress that writes a line to the log every ten seconds: what ends sooner needs none."""
+    last = time.monotonic()
+
+    def tell(done: int, total: int, said: str) -> None:
+        nonlocal last
+        if time.monotonic() - last >= LOG_SECONDS:
+            last = time.monotonic()
+            _say(said)
+
+    return tell
+
+
 def ingest(session: str) -> list[str]:
     """Ingest the session's uploads; return their hashes."""
     from include.ingest.ingest import ingest_session
 
-    reports = ingest_session(load_settings(), parse_session(session))
+    reports = ingest_session(load_settings(), parse_session(session), on_progress=_build_log_progress())
     for report in reports:
         _say(report.summary())
     return [report.sha256 for report in reports]

@@ -7,7 +7,7 @@ same state. The file is moved to its place, named by its SHA-256 and read-only, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -23,11 +23,10 @@ from include.lake.compact import compact_small
 from include.lake.tables import BARS, RESTATEMENTS, UPLOADS, list_partitions, lock_lake
 from include.market.sessions import newest_ingestible_session
 from include.market.upload_source import Source
+from include.market.upload_stream import Progress
 from include.market.uploads import Upload, read_upload
 from include.quality.suites import load_suites
 from include.settings import Settings
-
-Progress = Callable[[int, int], None]
 
 _COMPACT_EVERY = 50
 """Operations between looks at the catalog's small files: a read opens each of them."""
@@ -67,7 +66,7 @@ def ingest_upload(
     expected_session
         The session that the upload is awaited for; settles a date that can be read two ways.
     on_progress
-        Called with bytes done and bytes in all.
+        Called with bytes done, bytes in all, and words for people.
 
     Raises
     ------

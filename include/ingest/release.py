@@ -17,11 +17,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from include.errors import InputError, NotFoundError
-from include.ingest.ingest import Progress, ingest_upload
+from include.ingest.ingest import ingest_upload
 from include.ingest.judge import CONFLICT, LEVEL
 from include.ingest.report import IngestReport, Origin, report_from_row
 from include.lake.catalog import read_operations
 from include.lake.quarantine import QuarantineFilter, find_upload_hash, read_quarantine
+from include.market.upload_stream import Progress
 from include.quality.suites import load_suites
 from include.schema import BARS, WINDOW_COLUMNS
 from include.settings import Settings

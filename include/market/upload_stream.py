@@ -16,7 +16,8 @@ import pyarrow as pa
 from include.errors import InputError
 from include.market.upload_source import Stream
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[int, int, str], None]
+"""Takes bytes done, bytes in all, and words for people: bytes, rows, rate, time left."""
 
 ROW_BYTES = 64 << 20
 UNPACKED_FREE_BYTES = 4 << 30
@@ -34,14 +35,16 @@ class Meter:
     Parameters
     ----------
     on_progress
-        Called with bytes done and bytes in all; None says nothing.
+        Called with bytes done, bytes in all and words; None says nothing.
     total
         Bytes in all.
+    count_rows
+        Gives the rows that are read so far.
     """
 
-    def __init__(self, on_progress: Progress | None, total: int) -> None:
-        self._on_progress, self._total, self._done = on_progress, total, 0
-        self._next_call = 0.0
+    def __init__(self, on_progress: Progress | None, total: int, count_rows: Callable[[], int] = int) -> None:
+        self._on_progress, self._total, self._count_rows = on_progress, total, count_rows
+        self._done, self._next_call, self._started = 0, 0.0, time.monotonic()
 
     def add(self, count: int) -> None:
         """Count some bytes as done."""
@@ -49,7 +52,21 @@ class Meter:
         now = time.monotonic()
         if self._on_progress and count and (now >= self._next_call or self._done >= self._total):
             self._next_call = now + _CALL_SECONDS
-            self._on_progress(self._done, self._total)
+            said = _describe(self._done, self._total, self._count_rows(), now - self._started)
+            self._on_progress(self._done, self._total, said)
+
+
+def _describe(done: int, total: int, rows: int, seconds: float) -> str:
+    """Say how far a reading is.
+
+    Examples
+    --------
+    >>> _describe(250_000_000, 1_000_000_000, 1_234_567, 5.0)
+    '250 of 1,000 MB, 1,234,567 rows, 50 MB/s, 15 s left'
+    """
+    rate = done / max(seconds, 1e-3)
+    left = f", {(total - done) / rate:.0f} s left" if done < total else ""
+    return f"{done / 1e6:,.0f} of {total / 1e6:,.0f} MB, {rows:,} rows, {rate / 1e6:,.0f} MB/s{left}"
 
 
 class HashedStream:

@@ -127,7 +127,8 @@ def read_upload(
     expected_session
         The session that is waited for; settles the order of day and month where `date_order` is None.
     on_progress
-        Called with bytes done and bytes in all, at most ten times a second, possibly from another thread.
+        Called with bytes done, bytes in all and words for people, at most ten times a second, possibly from another
+        thread.
 
     Returns
     -------
@@ -144,7 +145,7 @@ def read_upload(
     found = open_local(source) if isinstance(source, Path) else source
     rows = RowGatherer(DateRules(found.name, date_order, expected_session), scratch)
     try:
-        sha256 = _gather(found, rows, Meter(on_progress, found.size_bytes))
+        sha256 = _gather(found, rows, Meter(on_progress, found.size_bytes, lambda: rows.rows))
         rows.settle()
     except BaseException:
         rows.close()

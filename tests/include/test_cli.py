@@ -107,6 +107,18 @@ def test_a_name_in_square_brackets_is_shown_as_it_is(run: Run, tmp_path: Path) -
     assert str(folder) in answer.err[0]
 
 
+def test_one_bad_file_of_a_folder_holds_up_no_other(run: Run, settings: Settings, tmp_path: Path) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    (folder / "a.csv").write_text("no,header\n")
+    (folder / "b.csv").write_text(GOOD)
+    answer = run("ingest", folder, "--json")
+    assert answer.code == 3
+    assert [report["name"] for report in answer.payload["uploads"]] == ["b.csv"]
+    assert [error["type"] for error in answer.payload["errors"]] == ["InputError"]
+    assert "a.csv" in answer.err[-1]
+
+
 @pytest.mark.parametrize("below", ["missing.csv", "file.csv/below.csv"])
 def test_what_cannot_be_read_is_one_line(run: Run, settings: Settings, tmp_path: Path, below: str) -> None:
     (tmp_path / "file.csv").write_text(GOOD)

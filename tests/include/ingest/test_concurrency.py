@@ -25,7 +25,7 @@ settings = Settings(home=Path(sys.argv[1]), _env_file=None)
 print("ready", flush=True)
 sys.stdin.readline()
 for path in sys.argv[2:]:
-    told = lambda done, total: done == total and print("read", flush=True)
+    told = lambda done, total, _: done == total and print("read", flush=True)
     ingest_upload(settings, Path(path), on_progress=told)
 """
 

@@ -214,7 +214,7 @@ def test_a_file_that_breaks_a_rule_writes_nothing(settings: Settings, content: s
 
 def test_progress_ends_at_the_files_size(settings: Settings, tmp_path: Path) -> None:
     path, seen = write(tmp_path / "day.csv", bar("A")), []
-    ingest_upload(settings, path, on_progress=lambda done, total: seen.append((done, total)))
+    ingest_upload(settings, path, on_progress=lambda done, total, _: seen.append((done, total)))
     assert seen[-1] == (path.stat().st_size, path.stat().st_size)
 
 

@@ -76,7 +76,7 @@ def test_the_same_bytes_again_leave_the_inbox_and_change_nothing(remote: Setting
 def test_an_object_that_is_replaced_while_it_is_read_is_refused(remote: Settings) -> None:
     land(remote, "2018-06-01.csv", bars("A"))
 
-    def replace(_done: int, _total: int) -> None:
+    def replace(*_: object) -> None:
         land(remote, "2018-06-01.csv", bars("B"))
 
     with pytest.raises(InputError, match="must stay as it is while it is read"):

@@ -96,7 +96,7 @@ def test_progress_is_told_seldom_and_at_the_end(monkeypatch: pytest.MonkeyPatch)
     calls: list[tuple[int, int]] = []
     clock = iter(range(1000))
     monkeypatch.setattr(upload_stream.time, "monotonic", lambda: next(clock) / 100)
-    meter = Meter(lambda done, total: calls.append((done, total)), 100)
+    meter = Meter(lambda done, total, _: calls.append((done, total)), 100)
     for _ in range(100):
         meter.add(1)
     assert calls[-1] == (100, 100)

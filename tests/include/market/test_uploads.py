@@ -179,7 +179,7 @@ def test_row_numbers_hold_across_blocks(tmp_path: Path) -> None:
 
 def test_progress_ends_at_the_files_size(tmp_path: Path) -> None:
     calls: list[tuple[int, int]] = []
-    upload = read_text(tmp_path, HEADER + ROW, on_progress=lambda done, total: calls.append((done, total)))
+    upload = read_text(tmp_path, HEADER + ROW, on_progress=lambda done, total, _: calls.append((done, total)))
     assert calls[-1] == (upload.size_bytes, upload.size_bytes)
 
 
