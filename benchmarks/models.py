@@ -19,7 +19,7 @@ from benchmarks.report import Goal, report
 from include.console import show_steps
 from include.ingest.ingest import ingest_upload
 from include.lake.bars import open_bars
-from include.lake.tables import list_partitions
+from include.lake.files import list_sessions
 from include.market.exchange import SimulatedExchange, simulate_exchange
 from include.market.sessions import guess_calendar
 from include.market.uploads import read_upload
@@ -68,7 +68,7 @@ def measure_file(path: Path, open_step: OpenStep, windows: int) -> dict[str, flo
     with tempfile.TemporaryDirectory() as home:
         settings = Settings(home=Path(home), calendar=guess_calendar(days), train_windows=windows, _env_file=None)
         ingest_upload(settings, path)
-        sessions = len(list_partitions(open_bars(settings.lake)))
+        sessions = len(list_sessions(open_bars(settings.lake)))
         settings = settings.model_copy(update={"holdout_sessions": sessions // 5})
         _, candidates, _ = train_and_promote(settings, open_step, names=LEARNED, promote=False, who="benchmark")
     name = path.name.split(".")[0]

@@ -6,8 +6,9 @@ from typing import Any
 
 from include.console import build_table, out
 from include.lake.catalog import committed_state, find_committed
+from include.lake.files import list_sessions
 from include.lake.predictions import scored_sessions
-from include.lake.tables import BARS, list_partitions
+from include.lake.tables import BARS
 from include.settings import Settings
 from include.system.state import check_health, read_state
 
@@ -16,7 +17,7 @@ def read_status(settings: Settings) -> dict[str, Any]:
     """Gather the state of a home; nothing secret is in it."""
     state = read_state(settings)
     bars = find_committed(settings.lake, BARS)
-    sessions = list_partitions(bars) if bars else []
+    sessions = list_sessions(bars) if bars else []
     scored = scored_sessions(settings.lake)
     return {
         "home": settings.home,

@@ -26,13 +26,13 @@ from include.ingest.levels import REASON, PriceLevels
 from include.ingest.merge import merge_sessions
 from include.ingest.report import Origin
 from include.lake.catalog import LakeState, find_committed
+from include.lake.files import list_sessions
 from include.lake.tables import (
     BARS,
     QUARANTINE,
     RESTATEMENTS,
     append_rows,
     commit_files,
-    list_partitions,
     read_file,
     read_partitions,
     replace_partitions,
@@ -86,7 +86,7 @@ class LakeChanges:
         self._lake, self._stamp, self._origin = lake, stamp, origin
         self._bars, self._quarantine = find_committed(lake, BARS), find_committed(lake, QUARANTINE)
         self._levels = PriceLevels(self._bars, self._quarantine, stamp.sha256)
-        self._present = set(list_partitions(self._bars)) if self._bars else set()
+        self._present = set(list_sessions(self._bars)) if self._bars else set()
         self._pool = ThreadPoolExecutor(_WRITERS)
         self._files: dict[date, Future[AddAction]] = {}
         self._sessions: set[date] = set()

@@ -20,7 +20,8 @@ from include.ingest.report import IngestReport, Origin, name_status, report_from
 from include.ingest.store import keep_upload
 from include.lake.catalog import append_operation, committed_state, find_committed, find_operation, recover_lake
 from include.lake.compact import compact_small
-from include.lake.tables import BARS, RESTATEMENTS, UPLOADS, list_partitions, lock_lake
+from include.lake.files import list_sessions
+from include.lake.tables import BARS, RESTATEMENTS, UPLOADS, lock_lake
 from include.market.sessions import newest_ingestible_session
 from include.market.upload_source import Source
 from include.market.upload_stream import Progress
@@ -176,6 +177,6 @@ def ingest_session(
         for source in list_arrived(settings, session)
     ]
     bars = None if reports else find_committed(settings.lake, BARS)
-    if not reports and (bars is None or session not in list_partitions(bars)):
+    if not reports and (bars is None or session not in list_sessions(bars)):
         raise InputError(f"an upload for session {session} must be in the inbox", place=settings.inbox_url)
     return reports

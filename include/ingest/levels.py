@@ -18,7 +18,8 @@ from deltalake import DeltaTable
 
 from include.ingest.judge import LEVEL
 from include.ingest.keys import Mask, Rows
-from include.lake.tables import list_partitions, read_partitions, read_where
+from include.lake.files import list_sessions
+from include.lake.tables import read_partitions, read_where
 from include.quality.continuity import CONFIRMATIONS, LEVEL_LIMIT, Level, LevelRows, judge_levels
 from include.schema import BARS, QUARANTINE, WINDOW_COLUMNS
 
@@ -67,7 +68,7 @@ class PriceLevels:
     """
 
     def __init__(self, bars: DeltaTable | None, quarantine: DeltaTable | None, sha256: str) -> None:
-        recent = list_partitions(bars)[-LEVEL_SESSIONS:] if bars else []
+        recent = list_sessions(bars)[-LEVEL_SESSIONS:] if bars else []
         self._sha256 = sha256
         self._symbols = pa.array([], pa.string())
         self._close, self._day = np.empty(0), np.empty(0, np.int64)

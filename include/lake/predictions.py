@@ -9,12 +9,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.errors import NotFoundError
-from include.lake.tables import PREDICTIONS, Table, list_partitions, open_table, read_partitions, table_version
+from include.lake.files import list_sessions
+from include.lake.tables import PREDICTIONS, Table, open_table, read_partitions, table_version
 
 
 def scored_sessions(lake: Path, *, table: Table = PREDICTIONS) -> list[date]:
     """Return the sessions that have forecasts, oldest first."""
-    return [] if table_version(lake, table) is None else list_partitions(open_table(lake, table))
+    return [] if table_version(lake, table) is None else list_sessions(open_table(lake, table))
 
 
 def read_newest_run(lake: Path, as_of: date, *, table: Table = PREDICTIONS) -> pa.Table:

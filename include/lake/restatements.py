@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.lake.catalog import find_committed, find_operation
+from include.lake.files import list_sessions
 from include.lake.predictions import read_newest_run, scored_sessions
 from include.lake.tables import (
     BARS,
     PREDICTIONS,
     RESTATEMENTS,
-    list_partitions,
     open_table,
     read_partitions,
     read_where,
@@ -53,7 +53,7 @@ def find_touched_forecasts(lake: Path, sha256: str) -> pa.Table:
     bars = find_committed(lake, BARS)
     if operation is None or bars is None or not cells.num_rows or not scored:
         return pa.schema([PREDICTIONS.schema.field(name) for name in _COLUMNS]).empty_table()
-    sessions = list_partitions(bars)
+    sessions = list_sessions(bars)
     first, last = (sessions.index(end(cells["session"]).as_py()) for end in (pc.min, pc.max))
     near = set(sessions[first : last + _LONGEST_LOOKBACK])
     wanted = [session for session in scored if session in near]
@@ -68,7 +68,7 @@ def list_touched_sessions(lake: Path, sha256: str) -> list[date]:
     operation, bars = find_operation(lake, sha256), find_committed(lake, BARS)
     if operation is None or bars is None or operation["first_session"] is None:
         return []
-    sessions = list_partitions(bars)
+    sessions = list_sessions(bars)
     span = [day for day in sessions if operation["first_session"] <= day <= operation["last_session"]]
     rows = read_partitions(bars, "session", span, columns=["session", "upload_sha256"])
     brought = {sessions.index(day) for day in rows.filter(pc.field("upload_sha256") == sha256)["session"].to_pylist()}

@@ -205,13 +205,6 @@ def _remove_partitions(opened: DeltaTable, table: Table, values: Collection[date
     ]
 
 
-def list_partitions(table: DeltaTable) -> list[date]:
-    """Return the distinct partition dates of an open table, oldest first."""
-    files = list_files(table)
-    (column,) = (name for name in files.column_names if name.startswith("partition."))
-    return sorted(set(files[column].drop_null().to_pylist()))
-
-
 def list_files(table: DeltaTable) -> pa.Table:
     """Return the files of an open table as its log has them.
 

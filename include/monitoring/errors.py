@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.lake.bars import open_bars
+from include.lake.files import list_sessions
 from include.lake.predictions import read_newest_run, scored_sessions
-from include.lake.tables import list_partitions, read_partitions
+from include.lake.tables import read_partitions
 from include.schema import TARGETS
 from include.settings import Settings
 
@@ -31,7 +32,7 @@ class SessionError:
 def read_session_errors(settings: Settings, sessions: list[date] | None = None) -> list[SessionError]:
     """Join forecasts of some sessions (all by default) with what came; those still to come true are left out."""
     bars = open_bars(settings.lake)
-    present = set(list_partitions(bars))
+    present = set(list_sessions(bars))
     found: list[SessionError] = []
     for as_of in sessions if sessions is not None else scored_sessions(settings.lake):
         run = read_newest_run(settings.lake, as_of).filter(pc.field("status") == "scored")

@@ -11,7 +11,8 @@ from include.ingest.ingest import IngestReport, ingest_upload
 from include.ingest.levels import LEVEL
 from include.lake.bars import open_bars
 from include.lake.catalog import find_committed
-from include.lake.tables import QUARANTINE, list_partitions, read_opened, read_partitions
+from include.lake.files import list_sessions
+from include.lake.tables import QUARANTINE, read_opened, read_partitions
 from include.settings import Settings
 
 DAY = date(2018, 6, 1)
@@ -35,7 +36,7 @@ def write_days(folder: Path, days: range) -> Path:
 
 def closes_of(settings: Settings, symbol: str) -> list[float]:
     bars = open_bars(settings.lake)
-    rows = read_partitions(bars, "session", list_partitions(bars)).sort_by("session").to_pylist()
+    rows = read_partitions(bars, "session", list_sessions(bars)).sort_by("session").to_pylist()
     return [row["close"] for row in rows if row["symbol"] == symbol]
 
 
@@ -69,7 +70,7 @@ def test_a_row_that_is_released_keeps_the_upload_that_brought_it(settings: Setti
     reports = ingest_days(settings, tmp_path, *(range(at, at + 1) for at in range(6)))
     assert [report.released for report in reports] == [0, 0, 0, 0, 0, 3]
     bars = open_bars(settings.lake)
-    rows = read_partitions(bars, "session", list_partitions(bars)).sort_by("session").to_pylist()
+    rows = read_partitions(bars, "session", list_sessions(bars)).sort_by("session").to_pylist()
     brought = [row["upload_sha256"] for row in rows if row["symbol"] == "STAYS"]
     assert brought == [report.sha256 for report in reports]
     refused = read_opened(find_committed(settings.lake, QUARANTINE), QUARANTINE).to_pylist()

@@ -9,12 +9,12 @@ import pyarrow as pa
 import pytest
 
 from include.errors import NotFoundError
+from include.lake.files import list_sessions
 from include.lake.tables import (
     BARS,
     PROMOTIONS,
     QUARANTINE,
     append_rows,
-    list_partitions,
     lock_lake,
     open_table,
     read_all,
@@ -74,7 +74,7 @@ def test_replace_by_text_partitions(tmp_path: Path) -> None:
 
 def test_partitions_are_listed_oldest_first_once_each(lake: Path) -> None:
     append_rows(lake, BARS, bar_rows([bar_row("Z", DAYS[0])]))
-    assert list_partitions(open_table(lake, BARS)) == DAYS
+    assert list_sessions(open_table(lake, BARS)) == DAYS
 
 
 def test_a_read_opens_only_the_files_of_its_sessions(lake: Path) -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from include.errors import BlockedError, NotFoundError
 from include.lake.bars import open_bars, read_cube
-from include.lake.tables import VALIDATIONS, list_partitions, read_all, table_version
+from include.lake.files import list_sessions
+from include.lake.tables import VALIDATIONS, read_all, table_version
 from include.quality.drift import build_reference
 from include.quality.results import EXAMPLES, ExpectationResult, ValidationReport, read_report, require_valid
 from include.quality.session import validate_session
@@ -186,7 +187,7 @@ def test_drift_is_judged_where_the_model_in_production_has_a_reference(settings:
     ]
     put_bars(settings.lake, bar_rows(rows))
     bars = open_bars(settings.lake)
-    sessions = list_partitions(bars)[:-1]
+    sessions = list_sessions(bars)[:-1]
     reference = build_reference(read_cube(bars, sessions).values, sessions)
     without = {result.expectation: result for result in validate_session(settings, DAY).results}
     assert without["distributions_like_reference"].detail == "not judged: no model is in Production"

@@ -12,8 +12,9 @@ import pytest
 from include.errors import InputError, NotFoundError
 from include.ingest.ingest import ingest_upload
 from include.lake.bars import open_bars
+from include.lake.files import list_sessions
 from include.lake.predictions import read_newest_run, read_run, scored_sessions
-from include.lake.tables import ADHOC_PREDICTIONS, BARS, list_partitions
+from include.lake.tables import ADHOC_PREDICTIONS, BARS
 from include.market.exchange import simulate_exchange, write_exchange
 from include.schema import PREDICTIONS, TARGETS, Status
 from include.scoring.publish import publish_session, widen_run
@@ -165,7 +166,7 @@ def test_statuses_are_the_words_of_the_schema(trained_home: TrainedHome) -> None
 
 
 def test_a_session_with_fewer_before_it_than_the_lookback_is_too_short(trained_home: TrainedHome) -> None:
-    first = list_partitions(open_bars(trained_home.settings.lake))[0]
+    first = list_sessions(open_bars(trained_home.settings.lake))[0]
     report = predict_symbols(trained_home.settings, first)
     assert set(report.statuses) == {"too_short"}
 
