@@ -25,7 +25,6 @@ from benchmarks.report import Goal, report
 from include.console import build_table, out
 from include.ingest.judge import RowRules, judge_rows
 from include.market.sessions import guess_calendar
-from include.market.uploads import read_upload
 from include.quality.drift import (
     FEWEST_SYMBOLS,
     REFERENCE_SESSIONS,
@@ -36,6 +35,7 @@ from include.quality.drift import (
 from include.quality.drift_columns import BACK_SESSIONS
 from include.quality.suites import DEFAULT_FILE, read_suites
 from include.schema import WINDOW_COLUMNS
+from include.uploads.read import read_upload
 
 Cube = npt.NDArray[np.float32]
 Fault = Callable[[Cube, Cube, np.random.Generator], Cube]

@@ -22,11 +22,11 @@ from include.lake.bars import open_bars
 from include.lake.files import list_sessions
 from include.market.exchange import SimulatedExchange, simulate_exchange
 from include.market.sessions import guess_calendar
-from include.market.uploads import read_upload
 from include.schema import WINDOW_COLUMNS
 from include.settings import Settings
 from include.steps import OpenStep, train_and_promote
 from include.training.windows import build_windows, sample_windows
+from include.uploads.read import read_upload
 from models.catalog import build_model
 from models.metrics import bootstrap_interval, r2
 

@@ -28,8 +28,8 @@ from include.errors import InputError
 from include.ingest.ingest import ingest_upload
 from include.lake.catalog import find_committed
 from include.lake.tables import BARS, QUARANTINE, list_files, read_opened
-from include.market.uploads import read_upload
 from include.settings import PROJECT_ROOT, Settings
+from include.uploads.read import read_upload
 
 GOALS = {"unexplained": Goal(at_most=0), "peak_rss_gib": Goal(at_most=1.5)}
 _SECONDS_A_FILE = 60

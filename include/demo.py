@@ -23,7 +23,6 @@ from include.ingest.report import IngestReport
 from include.lake.predictions import read_newest_run
 from include.market.replay import Replay, live_sessions, write_replay
 from include.market.sessions import guess_calendar, newest_closed_session, sessions_between
-from include.market.uploads import list_uploads, read_upload
 from include.monitoring.errors import SessionError, read_session_errors
 from include.scoring.publish import widen_run
 from include.settings import Settings
@@ -34,6 +33,7 @@ from include.system.control import start_detached, stop
 from include.system.credentials import load_login
 from include.system.state import State, read_state
 from include.training.train import Candidate, Snapshot
+from include.uploads.read import list_uploads, read_upload
 
 SESSION_TIMEOUT_S = 300.0
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from include.settings import PROJECT_ROOT, Settings
@@ -19,7 +20,9 @@ AIRFLOW_HOME = tempfile.TemporaryDirectory(prefix="closecast-airflow-")
 
 
 def pytest_configure() -> None:
-    """Give Airflow, before anything imports it, a home of its own and the project's plugins."""
+    """Take hypothesis' own time limit away: it tells of the machine's load. And give Airflow, before anything imports it, a home of its own and the project's plugins."""
+    hypothesis.settings.register_profile("closecast", deadline=None)
+    hypothesis.settings.load_profile("closecast")
     os.environ |= {
         "AIRFLOW_HOME": AIRFLOW_HOME.name,
         "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT_ROOT / "dags"),

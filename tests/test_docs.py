@@ -19,12 +19,12 @@ from include import errors
 from include.cli import app
 from include.ingest.judge import CONFLICT
 from include.lake.tables import Table
-from include.market import upload_rows
-from include.market.upload_columns import ACCEPTED_NAMES
 from include.quality import kinds
 from include.quality.suites import DEFAULT_FILE, Suites, read_suites
 from include.schema import Status
 from include.settings import PROJECT_ROOT, Settings
+from include.uploads import rows
+from include.uploads.columns import ACCEPTED_NAMES
 
 README = PROJECT_ROOT / "README.md"
 DOCS = PROJECT_ROOT / "docs"
@@ -204,11 +204,11 @@ def test_uploads_has_every_accepted_name() -> None:
 
 def test_uploads_has_every_rule_of_a_row() -> None:
     of_the_reader = (
-        upload_rows.ROW_HAS_ALL_FIELDS,
-        upload_rows.SYMBOL_NOT_NULL,
-        upload_rows.SYMBOL_IS_TEXT,
-        upload_rows.NUMBER_IS_READABLE,
-        upload_rows.PRICE_NOT_NULL,
+        rows.ROW_HAS_ALL_FIELDS,
+        rows.SYMBOL_NOT_NULL,
+        rows.SYMBOL_IS_TEXT,
+        rows.NUMBER_IS_READABLE,
+        rows.PRICE_NOT_NULL,
     )
     rules = [*of_the_reader, *(entry.name for entry in read_suites(DEFAULT_FILE).rows), CONFLICT]
     assert list_cells((DOCS / "uploads.md").read_text(), "## Rows that are refused") == rules

@@ -31,8 +31,8 @@ def ingest(
     from include.home import current_settings
     from include.ingest.ingest import ingest_upload
     from include.ingest.report import Origin
-    from include.market.uploads import list_uploads
     from include.object_store import is_object_url
+    from include.uploads.read import list_uploads
 
     settings = current_settings()
     uploads: list[Path | str] = [path] if is_object_url(path) else [*list_uploads(Path(path))]

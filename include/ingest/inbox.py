@@ -14,9 +14,9 @@ from pathlib import Path
 
 from include.errors import InputError
 from include.ingest.writing import is_whole
-from include.market.upload_source import SUCCESS, Source, is_closed_folder, is_finished, open_local
 from include.object_store import RETRY_S, ObjectStore, is_object_url
 from include.settings import Settings
+from include.uploads.source import SUCCESS, Source, is_closed_folder, is_finished, open_local
 
 
 def list_arrived(settings: Settings, session: date) -> list[Source]:
@@ -54,7 +54,7 @@ def open_source(address: str | Path, *, retry_s: float = RETRY_S) -> Source:
     """
     if not is_object_url(str(address)):
         return open_local(Path(address))
-    from include.market.upload_object import open_object
+    from include.uploads.object_source import open_object
 
     return open_object(ObjectStore(retry_s=retry_s), str(address))
 

@@ -23,11 +23,11 @@ from include.lake.compact import compact_small
 from include.lake.files import list_sessions
 from include.lake.tables import BARS, RESTATEMENTS, UPLOADS, lock_lake
 from include.market.sessions import newest_ingestible_session
-from include.market.upload_source import Source
-from include.market.upload_stream import Progress
-from include.market.uploads import Upload, read_upload
 from include.quality.suites import load_suites
 from include.settings import Settings
+from include.uploads.read import Upload, read_upload
+from include.uploads.source import Source
+from include.uploads.stream import Progress
 
 _COMPACT_EVERY = 50
 """Operations between looks at the catalog's small files: a read opens each of them."""

@@ -22,10 +22,10 @@ from include.ingest.judge import CONFLICT, LEVEL
 from include.ingest.report import IngestReport, Origin, report_from_row
 from include.lake.catalog import read_operations
 from include.lake.quarantine import QuarantineFilter, find_upload_hash, read_quarantine
-from include.market.upload_stream import Progress
 from include.quality.suites import load_suites
 from include.schema import BARS, WINDOW_COLUMNS
 from include.settings import Settings
+from include.uploads.stream import Progress
 
 
 def list_releasable(settings: Settings) -> set[str]:

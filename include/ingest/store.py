@@ -23,10 +23,10 @@ import psutil
 
 from include.errors import ClosecastError, InputError, NotFoundError, UnavailableError
 from include.ingest.inbox import address_of, open_source, require_unchanged
-from include.market.upload_object import ObjectFolder, ObjectSource
-from include.market.upload_source import SUCCESS, LocalFolder, LocalSource, Source, Stream, hash_parts
 from include.object_store import ObjectStore
 from include.settings import Settings
+from include.uploads.object_source import ObjectFolder, ObjectSource
+from include.uploads.source import SUCCESS, LocalFolder, LocalSource, Source, Stream, hash_parts
 
 _BLOCK_BYTES = 4 * 2**20
 _READ_ONLY = 0o444
@@ -44,7 +44,7 @@ def keep_upload(settings: Settings, source: Source, sha256: str, *, move: bool, 
     source
         The upload, in a folder or in an object store, whichever of them keeps it.
     sha256
-        Of its bytes; of a folder, as `upload_source.hash_parts` makes it.
+        Of its bytes; of a folder, as `include.uploads.source.hash_parts` makes it.
     move
         Take it away from where it is once it is kept; else it stays there too.
     identity

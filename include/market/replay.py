@@ -18,9 +18,9 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from include.errors import InputError
-from include.market.upload_columns import match_columns
-from include.market.uploads import Upload
 from include.schema import WINDOW_COLUMNS
+from include.uploads.columns import match_columns
+from include.uploads.read import Upload
 
 COLUMNS = ("symbol", "date", *WINDOW_COLUMNS)
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from include.ingest.duplicates import Split, split_duplicates
-from include.market.upload_rows import UPLOAD_BARS
 from include.schema import WINDOW_COLUMNS
+from include.uploads.rows import UPLOAD_BARS
 
 Row = dict[str, object]
 

@@ -18,9 +18,9 @@ from include.ingest.inbox import (
     open_source,
     require_unchanged,
 )
-from include.market.upload_source import LocalSource
 from include.object_store import ObjectStore
 from include.settings import Settings
+from include.uploads.source import LocalSource
 
 SESSION = date(2018, 6, 1)
 WANTED = ["2018-06-01", "2018-06-01.csv", "bars_2018-06-01.parquet", "z-2018-06-01-late.csv.gz"]

@@ -20,9 +20,9 @@ import pytest
 from include.errors import InputError, NotFoundError, UnavailableError
 from include.ingest.inbox import address_of, list_waiting, open_source
 from include.ingest.store import find_kept, keep_upload, open_kept
-from include.market.upload_source import Source, hash_parts
 from include.object_store import ObjectStore
 from include.settings import PROJECT_ROOT, Settings
+from include.uploads.source import Source, hash_parts
 
 DATA = os.urandom(300_000)
 STORE = ObjectStore(retry_s=5)

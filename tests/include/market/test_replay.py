@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from include.errors import InputError
 from include.market.replay import Replay, live_sessions, write_replay
-from include.market.uploads import Upload, read_upload
+from include.uploads.read import Upload, read_upload
 
 DAYS = [date(2018, 6, 1) + timedelta(days=number) for number in range(5)]
 HEADER = "Coin,Date,Open*,High,Low,Close**,Volume,Market Cap\n"

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from include.errors import InputError
 from include.ingest.judge import RowRules, judge_rows
-from include.market.uploads import read_upload
 from include.quality.continuity import Level, LevelRows, find_moves, judge_levels
 from include.quality.suites import DEFAULT_FILE, read_suites
+from include.uploads.read import read_upload
 
 A, W, F, R = Level.ACCEPTED, Level.WAITING, Level.REFUSED, Level.RELEASED
 NO_CLOSE = np.array([np.nan])

@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from include.market.upload_rows import UPLOAD_BARS
 from include.quality.rows import BATCH_ROWS, find_broken_rows, order_excess
 from include.quality.suites import DEFAULT_FILE, Suites, read_suites
+from include.uploads.rows import UPLOAD_BARS
 
 FRIDAY, SATURDAY = date(2018, 6, 1), date(2018, 6, 2)
 GOOD = {"open": 1.0, "high": 2.0, "low": 0.5, "close": 1.5, "volume": 10.0, "market_cap": 100.0}

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from include.market.upload_numbers import Mask
+from include.uploads.numbers import Mask
 
 ROW_HAS_ALL_FIELDS = "row_has_all_fields"
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from include.market.upload_refusals import KEPT_CHARS, REFUSALS, Fault, describe_ragged, describe_refusals
+from include.uploads.refusals import KEPT_CHARS, REFUSALS, Fault, describe_ragged, describe_refusals
 
 HEADERS = {"symbol": "Coin", "high": 'Hi"gh'}
 TEXTS = st.one_of(st.none(), st.text(max_size=5), st.text("ab'\"\\", max_size=8), st.sampled_from(["x" * 81, "é" * 80]))

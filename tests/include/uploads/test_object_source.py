@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from include.errors import InputError
-from include.market.upload_object import ObjectFolder, ObjectSource, open_object
 from include.object_store import ObjectStore
+from include.uploads.object_source import ObjectFolder, ObjectSource, open_object
 
 STORE = ObjectStore(retry_s=5)
 

@@ -17,7 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.errors import InputError
-from include.market.row_store import (
+from include.schema import PRICES, WINDOW_COLUMNS
+from include.uploads.dates import DateRules, DateTexts, encode_dates
+from include.uploads.numbers import Mask, read_numbers
+from include.uploads.refusals import ROW_HAS_ALL_FIELDS, Fault, describe_ragged, describe_refusals
+from include.uploads.row_store import (
     CODED_BARS,
     CODED_REFUSED,
     REFUSED,
@@ -26,11 +30,7 @@ from include.market.row_store import (
     RefusedStore,
     require_small_session,
 )
-from include.market.text_codes import Codes, TextCodes
-from include.market.upload_dates import DateRules, DateTexts, encode_dates
-from include.market.upload_numbers import Mask, read_numbers
-from include.market.upload_refusals import ROW_HAS_ALL_FIELDS, Fault, describe_ragged, describe_refusals
-from include.schema import PRICES, WINDOW_COLUMNS
+from include.uploads.text_codes import Codes, TextCodes
 
 __all__ = ["REFUSED", "ROW_HAS_ALL_FIELDS", "UPLOAD_BARS", "RowGatherer", "part_rows"]
 

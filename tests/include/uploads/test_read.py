@@ -20,8 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from include.errors import InputError
-from include.market.uploads import Upload, list_uploads, read_upload
 from include.settings import PROJECT_ROOT
+from include.uploads.read import Upload, list_uploads, read_upload
 
 ANSWERS = PROJECT_ROOT / "tests" / "data" / "uploads"
 HEADER = "symbol,date,open,high,low,close,volume,market_cap\n"

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from include.errors import InputError
-from include.market import row_store, upload_csv, upload_parquet, upload_rows, upload_stream
-from include.market.uploads import list_uploads, read_upload
+from include.uploads import csv_reader, parquet_reader, row_store, rows, stream
+from include.uploads.read import list_uploads, read_upload
 
 HEADER = "symbol,date,open,high,low,close,volume,market_cap\n"
 ROW = "AAA,2018-06-01,1,2,0.5,1.5,10,100\n"
@@ -41,7 +41,7 @@ def test_a_symbol_must_be_text_of_a_sensible_length(tmp_path: Path, symbol: str)
 
 
 def test_symbols_may_not_fill_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upload_rows, "_MAX_SYMBOLS", 2)
+    monkeypatch.setattr(rows, "_MAX_SYMBOLS", 2)
     path = write(tmp_path / "day.csv", HEADER + rows_for("A", "B", "A", "", "\0"))
     assert read_upload(path).rows == 5  # refused symbols don't count
     with pytest.raises(InputError, match=r"at most 2 distinct symbols.*day\.csv"):
@@ -92,13 +92,13 @@ def test_rows_of_very_many_columns(tmp_path: Path) -> None:
 
 
 def test_a_header_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upload_csv, "_HEADER_BYTES", 1 << 20)
+    monkeypatch.setattr(csv_reader, "_HEADER_BYTES", 1 << 20)
     with pytest.raises(InputError, match=r"header must not be longer.*day\.csv"):
         read_upload(write(tmp_path / "day.csv", b"x," * (3 << 20)))
 
 
 def test_a_line_without_an_end_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upload_stream, "ROW_BYTES", 1 << 20)
+    monkeypatch.setattr(stream, "ROW_BYTES", 1 << 20)
     done: list[int] = []
     path = write(tmp_path / "day.csv", HEADER.encode() + b"x" * (20 << 20))
     with pytest.raises(InputError, match=r"a row must not be longer.*day\.csv"):
@@ -107,7 +107,7 @@ def test_a_line_without_an_end_is_refused_before_it_is_read(tmp_path: Path, monk
 
 
 def test_a_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upload_stream, "UNPACKED_FREE_BYTES", 1 << 20)
+    monkeypatch.setattr(stream, "UNPACKED_FREE_BYTES", 1 << 20)
     packed = gzip.compress(HEADER.encode() + ROW.encode() + b"\n" * (16 << 20))
     with pytest.raises(InputError, match=r"must not unpack to more than 200 times.*day\.csv\.gz"):
         read_upload(write(tmp_path / "day.csv.gz", packed))
@@ -138,7 +138,7 @@ def test_every_spoilt_byte_of_a_footer_ends_in_rows_or_one_error(tmp_path: Path)
 def test_a_parquet_column_may_not_unpack_to_more_than_its_rows_can_hold(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upload_parquet, "_CHUNK_BYTES", 1 << 10)
+    monkeypatch.setattr(parquet_reader, "_CHUNK_BYTES", 1 << 10)
     path = write(tmp_path / "day.parquet", parquet_bytes(tmp_path, symbol=["A" * 9000, "B"]))
     with pytest.raises(InputError, match=r"not take more than 1 KiB a row.*day\.parquet, column symbol"):
         read_upload(path)
@@ -148,7 +148,7 @@ def test_a_parquet_column_may_not_unpack_to_more_than_its_rows_can_hold(
 
 def test_a_parquet_footer_has_a_longest_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "day.parquet", parquet_bytes(tmp_path))
-    monkeypatch.setattr(upload_parquet, "_FOOTER_BYTES", 100)
+    monkeypatch.setattr(parquet_reader, "_FOOTER_BYTES", 100)
     with pytest.raises(InputError, match=r"footer must not be longer.*day\.parquet"):
         read_upload(path)
 
@@ -221,7 +221,7 @@ def test_a_closed_folder_is_listed_as_one_upload(tmp_path: Path) -> None:
 
 
 def test_rows_beyond_memory_leave_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("include.market.row_store.BarStore.__init__.__defaults__", (None, 0))
+    monkeypatch.setattr("include.uploads.row_store.BarStore.__init__.__defaults__", (None, 0))
     path = write(tmp_path / "day.csv", HEADER + rows_for("A", "B") + ROW.replace("-06-", "-05-"))
     with read_upload(path, scratch=tmp_path / "scratch") as upload:
         assert [group["session"][0].as_py().month for group in upload.bars.groups(1)] == [5, 6]

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from include.errors import InputError
-from include.market.upload_numbers import MISSING_WORDS, read_numbers
+from include.uploads.numbers import MISSING_WORDS, read_numbers
 
 
 def read_one(text: str) -> tuple[float | None, bool]:

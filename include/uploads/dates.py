@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from include.errors import InputError
-from include.market.text_codes import Codes, TextCodes
+from include.uploads.text_codes import Codes, TextCodes
 
 DATE_ORDERS = ("M/D", "D/M")
 

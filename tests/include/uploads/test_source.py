@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from include.errors import InputError
-from include.market.upload_source import (
+from include.uploads.source import (
     SUCCESS,
     LocalFolder,
     LocalSource,

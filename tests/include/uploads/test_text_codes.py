@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from include.errors import InputError
-from include.market.text_codes import TextCodes
+from include.uploads.text_codes import TextCodes
 
 
 def test_numbers_follow_the_order_of_coming() -> None:

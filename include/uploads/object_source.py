@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from include.errors import ClosecastError, InputError, NotFoundError
-from include.market.upload_source import Source, Stream, close_parts, identify_parts
 from include.object_store import ObjectInfo, ObjectStore
+from include.uploads.source import Source, Stream, close_parts, identify_parts
 
 
 class ObjectSource:

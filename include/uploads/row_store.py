@@ -18,9 +18,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from include.errors import InputError
-from include.market.spill import Spill
-from include.market.text_codes import Codes
 from include.schema import BARS, QUARANTINE, WINDOW_COLUMNS
+from include.uploads.spill import Spill
+from include.uploads.text_codes import Codes
 
 UPLOAD_BARS = pa.schema(
     [pa.field("row_number", pa.int64()), *(BARS.field(name) for name in ("symbol", "session", *WINDOW_COLUMNS))]

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from include.errors import InputError
-from include.market import upload_stream
-from include.market.upload_stream import HashedStream, Meter, Unpacked, cut_blocks
+from include.uploads import stream as upload_stream
+from include.uploads.stream import HashedStream, Meter, Unpacked, cut_blocks
 
 
 class Dribble(io.BytesIO):

@@ -19,13 +19,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from include.errors import InputError
-from include.market.row_store import BarStore, RefusedStore
-from include.market.upload_csv import CsvReader
-from include.market.upload_dates import DateRules
-from include.market.upload_parquet import ParquetReader
-from include.market.upload_rows import PartedRows, RowGatherer
-from include.market.upload_source import Source, hash_parts, is_closed_folder, is_finished, open_local
-from include.market.upload_stream import HashedStream, Meter, Progress
+from include.uploads.csv_reader import CsvReader
+from include.uploads.dates import DateRules
+from include.uploads.parquet_reader import ParquetReader
+from include.uploads.row_store import BarStore, RefusedStore
+from include.uploads.rows import PartedRows, RowGatherer
+from include.uploads.source import Source, hash_parts, is_closed_folder, is_finished, open_local
+from include.uploads.stream import HashedStream, Meter, Progress
 
 _MAGIC = {
     b"\x1f\x8b": ("gzip", ".gz"),

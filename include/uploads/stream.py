@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from include.errors import InputError
-from include.market.upload_source import Stream
+from include.uploads.source import Stream
 
 Progress = Callable[[int, int, str], None]
 """Takes bytes done, bytes in all, and words for people: bytes, rows, rate, time left."""

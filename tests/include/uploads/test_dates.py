@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from include.errors import InputError
-from include.market.upload_dates import DateRules, DateTexts, encode_dates
+from include.uploads.dates import DateRules, DateTexts, encode_dates
 
 
 def read(*chunks: list[str], date_order: str | None = None, expected: date | None = None) -> list[date]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from include.errors import InputError
-from include.market.upload_columns import ACCEPTED_NAMES, match_columns
+from include.uploads.columns import ACCEPTED_NAMES, match_columns
 
 PLAIN = ["symbol", "date", "open", "high", "low", "close", "volume", "market_cap"]
 

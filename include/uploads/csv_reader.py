@@ -21,11 +21,11 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from include.errors import InputError
-from include.market.upload_columns import match_columns
-from include.market.upload_numbers import MISSING_WORDS
-from include.market.upload_rows import Columns, PartedRows, Ragged, part_rows
-from include.market.upload_source import Source
-from include.market.upload_stream import Block, HashedStream, Unpacked, cut_blocks
+from include.uploads.columns import match_columns
+from include.uploads.numbers import MISSING_WORDS
+from include.uploads.rows import Columns, PartedRows, Ragged, part_rows
+from include.uploads.source import Source
+from include.uploads.stream import Block, HashedStream, Unpacked, cut_blocks
 
 _HEADER_BYTES = 64 << 20
 _READ_BYTES = 4 << 20

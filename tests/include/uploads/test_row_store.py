@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from include.errors import InputError, UnavailableError
-from include.market import row_store
-from include.market.row_store import CODED_BARS, CODED_REFUSED, REFUSED, UPLOAD_BARS, BarStore, RefusedStore
 from include.schema import WINDOW_COLUMNS
+from include.uploads import row_store
+from include.uploads.row_store import CODED_BARS, CODED_REFUSED, REFUSED, UPLOAD_BARS, BarStore, RefusedStore
 
 SYMBOLS = pa.array(["B", "A", "é"])
 DAYS = np.array([17_002, 17_000, 17_001, 17_000], np.int32)

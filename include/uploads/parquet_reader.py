@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from include.errors import InputError
-from include.market.upload_columns import match_columns
-from include.market.upload_rows import Columns, PartedRows, part_rows
-from include.market.upload_source import Source
+from include.uploads.columns import match_columns
+from include.uploads.rows import Columns, PartedRows, part_rows
+from include.uploads.source import Source
 
 _BATCH_ROWS = 1 << 16
 _PAGE_BYTES = 1 << 20
