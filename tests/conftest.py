@@ -20,7 +20,8 @@ AIRFLOW_HOME = tempfile.TemporaryDirectory(prefix="closecast-airflow-")
 
 
 def pytest_configure() -> None:
-    """Take hypothesis' own time limit away: it tells of the machine's load. And give Airflow, before anything imports it, a home of its own and the project's plugins."""
+    """Give Airflow, before anything imports it, a home of its own and the project's plugins."""
+    # Hypothesis' own time limit tells of the machine's load, not of the code.
     hypothesis.settings.register_profile("closecast", deadline=None)
     hypothesis.settings.load_profile("closecast")
     os.environ |= {
