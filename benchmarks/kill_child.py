@@ -29,7 +29,7 @@ _BUILTINS = {
     | {"write_to_deltalake", "compact_optimize", "create_checkpoint"},
 }
 _FUNCTIONS = {"write_file", "write_table"}
-_PATIENCE_S = 60
+_PATIENCE_S = 120
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(_PRELOAD)
@@ -48,10 +48,11 @@ class Moment:
 
 @dataclass(frozen=True)
 class Done:
-    """How long a process that was left alone took, and which functions changed the disk, in turn."""
+    """How long a process that was left alone took, which functions changed the disk, in turn, and how it failed."""
 
     seconds: float
     changes: Sequence[str] = ()
+    error: str | None = None
 
 
 class Child:
@@ -64,12 +65,16 @@ class Child:
     home
         Where it works.
     change
-        At which change it kills itself.
+        At which change it kills itself; at none with 0, where changes are to be noted only.
+    ail
+        Called in it before it begins, to take something from it.
     """
 
-    def __init__(self, name: str | None, home: Path, *, change: int | None = None) -> None:
+    def __init__(
+        self, name: str | None, home: Path, *, change: int | None = None, ail: Callable[[], None] | None = None
+    ) -> None:
         self._pipe, theirs = _context.Pipe()
-        self._process = _context.Process(target=_perform, args=(name, home, change, theirs), daemon=True)
+        self._process = _context.Process(target=_perform, args=(name, home, change, ail, theirs), daemon=True)
         self._process.start()
         theirs.close()
         if self._receive() != "ready":
@@ -86,8 +91,6 @@ class Child:
         except EOFError:
             answer = None
         self._process.join(_PATIENCE_S)
-        if isinstance(answer, str):
-            raise RuntimeError(answer)  # noqa: TRY004 (an error of the child, told in words)
         return answer if isinstance(answer, Done) else None
 
     def kill(self) -> Done | None:
@@ -102,21 +105,24 @@ class Child:
         return self._pipe.recv()
 
 
-def _perform(name: str | None, home: Path, change: int | None, pipe: Connection) -> None:
-    settings = Settings(home=home, _env_file=None)
+def _perform(
+    name: str | None, home: Path, change: int | None, ail: Callable[[], None] | None, pipe: Connection
+) -> None:
+    settings, changes, error = Settings(home=home, _env_file=None), [], None
     operation = OPERATIONS[name] if name else OTHER
+    if ail:
+        ail()
     pipe.send("ready")
     pipe.recv()
-    started, changes = time.perf_counter(), []
+    started = time.perf_counter()
+    if change is not None:
+        _watch_changes(changes, change)
     try:
-        if change is not None:
-            _watch_changes(changes, change)
         operation.run(settings)
-        sys.setprofile(None)
-    except Exception as error:  # noqa: BLE001 (whatever it is, the one who reads the trial must see it)
-        pipe.send(f"{type(error).__name__}: {error}")
-        return
-    pipe.send(Done(time.perf_counter() - started, changes))
+    except Exception as failure:  # noqa: BLE001 (whatever it is, the one who reads the trial must see it)
+        error = f"{type(failure).__name__}: {failure}"
+    sys.setprofile(None)
+    pipe.send(Done(time.perf_counter() - started, changes, error))
 
 
 def _watch_changes(changes: list[str], fatal: int) -> None:

@@ -1,4 +1,4 @@
-"""Kill -9 at any moment of ingest, release, repair and upkeep: the lake is as before or as after, and a rerun converges.
+"""Kill -9 at any moment of ingest, release, repair and upkeep: the lake is as before or as after, a rerun converges.
 
 kills       processes that died at work: half of them at a random moment, half right before or after a change they made
 before      kills after which readers saw the lake as it was
@@ -6,7 +6,7 @@ between     of an operation in several uploads: as it is after some of them
 after       as it is once it is done
 unexplained kills after which readers saw anything else, or after which the same work again did not end as it would have
             without the kill: rows of every table, kept files, inbox, locks, files that nothing names
-After a kill the work is done again, or first another upload comes, or that one was at work in another process all along.
+After a kill the work is done again, or first another upload comes, or that one was at work beside it all along.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from benchmarks.lake_state import Files, LakeState, read_files, read_state
 from benchmarks.report import Goal, report
 from include.console import build_table, out, show_steps
 from include.errors import ClosecastError
+from include.lake.catalog import read_operations
 from include.lake.maintain import TABLES, maintain_lake
 from include.settings import Settings
 
@@ -108,8 +109,7 @@ class Scene:
 
     def read(self, settings: Settings) -> LakeState:
         """Read what is compared."""
-        state = read_state(settings)
-        return state.without_history() if self.operation.removes_history else state
+        return read_state(settings, with_history=not self.operation.removes_history)
 
     def _time(self, change: int | None) -> Done:
         settings = self.copy_home("timed")
@@ -117,8 +117,7 @@ class Scene:
         child.begin()
         done = child.finish()
         shutil.rmtree(settings.home)
-        if done is None:
-            raise ClosecastError("an operation that is left alone must end", value=self.name)
+        _require_done(done, self.name)
         return done
 
 
@@ -159,9 +158,9 @@ def choose_trial(scene: Scene, chance: random.Random, turn: int) -> Trial:
 def try_kill(scene: Scene, trial: Trial) -> Result:
     """Kill the operation on a copy of its home, look, go on, and look again."""
     settings = scene.copy_home("killed")
-    died = _kill(settings, trial)
-    ways = _list_ways(scene, with_other=trial.follow == "beside")
+    ways, died = _list_ways(scene, with_other=trial.follow == "beside"), True
     try:
+        died = _kill(settings, trial)
         way, faults = _find_way(scene, settings, ways)
         faults += _check_files(scene, settings)
         if way is not None:
@@ -184,9 +183,16 @@ def _kill(settings: Settings, trial: Trial) -> bool:
         done = child.kill()
     else:
         done = child.finish()
-    if beside and beside.finish() is None:
-        raise ClosecastError("a process beside the killed one must end")
+    if beside:
+        _require_done(beside.finish(), "the other upload")
+    if done is not None:
+        _require_done(done, trial.name)
     return done is None
+
+
+def _require_done(done: Done | None, name: str) -> None:
+    if done is None or done.error:
+        raise ClosecastError("what is not killed must end well", value=done and done.error, place=name)
 
 
 def _list_ways(scene: Scene, *, with_other: bool) -> list[tuple[str, ...]]:
@@ -205,7 +211,9 @@ def _find_way(
     for way in ways:
         if state == scene.reach(*way)[0]:
             return way, []
-    told = [f"unlike {' + '.join(way) or 'before'}: {'; '.join(state.differences(scene.reach(*way)[0]))}" for way in ways]
+    told = [
+        f"unlike {' + '.join(way) or 'before'}: {'; '.join(state.differences(scene.reach(*way)[0]))}" for way in ways
+    ]
     return None, told
 
 
@@ -215,7 +223,7 @@ def _check_files(scene: Scene, settings: Settings) -> list[str]:
     outside = {path.name for path in (settings.home / "outside").glob("*")}
     present = {*files.waiting, *files.kept}
     faults = [f"an upload is nowhere: {digest}" for digest in {*before.waiting, *before.kept} - present]
-    for row in map(json.loads, read_state(settings).uploads):
+    for row in read_operations(settings.lake):
         if row["sha256"] not in present and row["name"] not in outside:
             faults.append(f"an ingested upload is nowhere: {row['kind']} {row['name']} {row['sha256']}")
     return faults
@@ -231,7 +239,7 @@ def _go_on(scene: Scene, settings: Settings, trial: Trial, way: tuple[str, ...])
             return faults
     scene.act(settings, "run")
     faults = _compare(scene, settings, (*way, "run"), "after the rerun", with_files=True)
-    return [*faults, *_find_held_locks(settings), *_check_upkeep(scene, settings)]
+    return [*faults, *find_held_locks(settings), *_check_upkeep(scene, settings)]
 
 
 def _compare(
@@ -244,7 +252,7 @@ def _compare(
     return faults
 
 
-def _find_held_locks(settings: Settings) -> list[str]:
+def find_held_locks(settings: Settings) -> list[str]:
     """Tell of locks that a dead process still holds."""
     held = []
     for path in settings.lake.glob(".*.lock"):

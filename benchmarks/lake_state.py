@@ -66,8 +66,8 @@ class Files:
     kept: Rows
 
 
-def read_state(settings: Settings) -> LakeState:
-    """Read every table as any reader would."""
+def read_state(settings: Settings, *, with_history: bool = True) -> LakeState:
+    """Read every table as any reader would; bars at earlier versions may be left out, which take the longest."""
     lake = settings.lake
     operations = read_operations(lake)
     restatements = find_committed(lake, RESTATEMENTS)
@@ -76,7 +76,7 @@ def read_state(settings: Settings) -> LakeState:
         quarantine=_sort_rows(read_quarantine(lake, QuarantineFilter(with_resolved=True)).to_pylist()),
         restatements=_sort_rows(read_opened(restatements, RESTATEMENTS).to_pylist()),
         uploads=_sort_rows({key: row[key] for key in row.keys() - _VERSIONS} for row in operations),
-        history=tuple(_hash_version(settings, row["bars_version"]) for row in operations),
+        history=tuple(_hash_version(settings, row["bars_version"]) for row in operations) if with_history else (),
     )
 
 
@@ -125,7 +125,5 @@ def _hash_version(settings: Settings, version: int | None) -> str:
 
 def _sort_rows(rows: Iterable[dict[str, object]]) -> Rows:
     return tuple(
-        sorted(
-            json.dumps({name: row[name] for name in sorted(row.keys() - _MOMENTS)}, default=str) for row in rows
-        )
+        sorted(json.dumps({name: row[name] for name in sorted(row.keys() - _MOMENTS)}, default=str) for row in rows)
     )

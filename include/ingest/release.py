@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from include.disk import explain_disk
 from include.errors import InputError, NotFoundError
 from include.ingest.inbox import open_source
 from include.ingest.ingest import Progress, ingest_upload
@@ -104,8 +105,7 @@ def _place_of(row: dict[str, Any]) -> str:
 
 def _release(settings: Settings, rows: list[dict[str, Any]], who: str, why: str) -> IngestReport:
     upload = rows[0]["upload_sha256"]
-    settings.scratch.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=settings.scratch, prefix="release-") as folder:
+    with explain_disk("a release", str(settings.scratch)), _open_scratch(settings) as folder:
         path = Path(folder) / f"release-{upload[:12]}.parquet"
         said = {"who": who, "why": why, "number": str(_count_releases(settings, upload) + 1)}
         pq.write_table(_build_file(rows).replace_schema_metadata(said), path)
@@ -114,6 +114,11 @@ def _release(settings: Settings, rows: list[dict[str, Any]], who: str, why: str)
         keep_upload(settings, open_source(path), sha256, move=False)
         origin = Origin("release", who, why, upload)
         return ingest_upload(settings, path, origin=origin, overridden={row["expectation"] for row in rows})
+
+
+def _open_scratch(settings: Settings) -> tempfile.TemporaryDirectory[str]:
+    settings.scratch.mkdir(parents=True, exist_ok=True)
+    return tempfile.TemporaryDirectory(dir=settings.scratch, prefix="release-")
 
 
 def _count_releases(settings: Settings, upload: str) -> int:
@@ -197,7 +202,7 @@ def bring_back(settings: Settings, asked: dict[str, Any], *, who: str) -> list[I
 def _repair_as_asked(
     settings: Settings, asked: dict[str, Any], done: list[IngestReport], who: str
 ) -> list[IngestReport]:
-    """Repair, unless that was done and the corrected file is kept too: a try that died may have left it where it was."""
+    """Repair, unless that was done and the corrected file is kept: a try that died may have left it where it was."""
     if done and all(find_kept(settings, report.sha256) for report in done):
         return done
     for name in ("upload", "file"):
