@@ -71,23 +71,23 @@ def make_row(symbol: str, day: int, *, factor: float = 1.0, low: float | None = 
 
 
 def _history() -> list[str]:
-    return [make_row(symbol, day) for day in range(10) for symbol in _SYMBOLS[3:]]
+    return [make_row(symbol, day) for day in range(5, 10) for symbol in _SYMBOLS[3:]]
 
 
 def prepare_calm(settings: Settings) -> None:
-    """Ten sessions of which every row stands: no quarantine, no restatement yet; corrections wait in the inbox."""
+    """Five sessions of which every row stands: no quarantine, no restatement yet; corrections wait in the inbox."""
     ingest_upload(settings, write_rows(settings.home / _OUTSIDE / "history.csv", _history()))
     _put_session(settings)
 
 
 def prepare_grown(settings: Settings) -> None:
-    """Ten sessions, rows in quarantine from two uploads, one that waits for its level, a correction; more waits."""
-    rows = [*_history(), make_row("S05", 3), "S04,2024-01-10,abc,2,1,1.5,7", make_row("S19", 9, factor=1000.0)]
+    """Five sessions, rows in quarantine from two uploads, one that waits for its level, a correction; more waits."""
+    rows = [*_history(), make_row("S05", 6), "S04,2024-01-10,abc,2,1,1.5,7", make_row("S19", 9, factor=1000.0)]
     rows += [make_row("S00", 8, low=1e6), make_row("S01", 9, low=1e6)]
     rows.remove(make_row("S19", 9))
     outside = settings.home / _OUTSIDE
     ingest_upload(settings, write_rows(outside / "history.csv", rows))
-    more = [make_row("S06", 4, factor=1.01), make_row("S07", 4, factor=1.01), make_row("S02", 9, low=1e6)]
+    more = [make_row("S06", 6, factor=1.01), make_row("S07", 6, factor=1.01), make_row("S02", 9, low=1e6)]
     ingest_upload(settings, write_rows(outside / "correction.csv", more))
     write_rows(outside / "repaired.csv", [make_row("S00", 8), make_row("S01", 9), make_row("S08", 9, factor=1.02)])
     _put_session(settings)

@@ -75,8 +75,7 @@ class Scene:
         self.operation = OPERATIONS[self.name]
         self.folder.mkdir(parents=True)
         self.operation.prepare(_settings(self.folder / "home"))
-        timed, counted = (self._time(change) for change in (None, 0))
-        self.normal = Done(timed.seconds, counted.changes)
+        self.normal = self._watch()
 
     @property
     def stages(self) -> list[str]:
@@ -111,9 +110,10 @@ class Scene:
         """Read what is compared."""
         return read_state(settings, with_history=not self.operation.removes_history)
 
-    def _time(self, change: int | None) -> Done:
-        settings = self.copy_home("timed")
-        child = Child(self.name, settings.home, change=change)
+    def _watch(self) -> Done:
+        """Do the operation in a process that is left alone."""
+        settings = self.copy_home("watched")
+        child = Child(self.name, settings.home, change=0)
         child.begin()
         done = child.finish()
         shutil.rmtree(settings.home)
@@ -121,23 +121,23 @@ class Scene:
         return done
 
 
-def run_trials(folder: Path, count: int, *, seed: int, names: Sequence[str] = tuple(OPERATIONS)) -> Iterator[Result]:
+def run_trials(scenes: Sequence[Scene], count: int, *, seed: int) -> Iterator[Result]:
     """Kill until so many processes have died at work, the operations in turn.
 
     Parameters
     ----------
-    folder
-        An empty one, for the homes.
+    scenes
+        Of the operations.
     count
         How many must die; one that had ended when the signal came is given out too and does not count.
     seed
         Of the moments and of what follows.
     """
-    chance, scenes = random.Random(seed), {name: Scene(name, folder / name) for name in names}
+    chance = random.Random(seed)
     died = number = 0
     while died < count:
-        scene = scenes[names[number % len(names)]]
-        result = try_kill(scene, choose_trial(scene, chance, number // len(names)))
+        turn, at = divmod(number, len(scenes))
+        result = try_kill(scenes[at], choose_trial(scenes[at], chance, turn))
         died += result.died
         number += 1
         yield result
@@ -146,7 +146,7 @@ def run_trials(folder: Path, count: int, *, seed: int, names: Sequence[str] = tu
 def choose_trial(scene: Scene, chance: random.Random, turn: int) -> Trial:
     """Choose a moment, in turn a random one and one at a change, and what follows."""
     if turn % 2:
-        moment = Moment(seconds=chance.uniform(0, 1.05 * scene.normal.seconds))
+        moment = Moment(seconds=chance.uniform(0, scene.normal.seconds))
     else:
         # By function first: a file that is moved happens once, and commits are few among folders that are made.
         changes = scene.normal.changes
@@ -234,22 +234,21 @@ def _go_on(scene: Scene, settings: Settings, trial: Trial, way: tuple[str, ...])
     if trial.follow == "other":
         scene.act(settings, "other")
         way = (*way, "other")
-        faults = _compare(scene, settings, way, "after another upload")
-        if faults:
+        if faults := _compare(read_state(settings, with_history=False), scene.reach(*way)[0], "after another upload"):
             return faults
     scene.act(settings, "run")
-    faults = _compare(scene, settings, (*way, "run"), "after the rerun", with_files=True)
-    return [*faults, *find_held_locks(settings), *_check_upkeep(scene, settings)]
+    state, files = scene.reach(*way, "run")
+    faults = _compare(scene.read(settings), state, "after the rerun")
+    if (found := read_files(settings)) != files:
+        faults.append(f"after the rerun: {found}, not {files}")
+    return [*faults, *find_held_locks(settings), *_check_upkeep(settings, state)]
 
 
-def _compare(
-    scene: Scene, settings: Settings, way: tuple[str, ...], when: str, *, with_files: bool = False
-) -> list[str]:
-    state, files = scene.reach(*way)
-    faults = [f"{when}: {each}" for each in scene.read(settings).differences(state)]
-    if with_files and (found := read_files(settings)) != files:
-        faults.append(f"{when}: {found}, not {files}")
-    return faults
+def _compare(found: LakeState, expected: LakeState, when: str) -> list[str]:
+    """Tell what is not as expected; earlier versions only where both were read with them."""
+    if not found.history or not expected.history:
+        found, expected = found.without_history(), expected.without_history()
+    return [f"{when}: {each}" for each in found.differences(expected)]
 
 
 def find_held_locks(settings: Settings) -> list[str]:
@@ -263,11 +262,10 @@ def find_held_locks(settings: Settings) -> list[str]:
     return held
 
 
-def _check_upkeep(scene: Scene, settings: Settings) -> list[str]:
+def _check_upkeep(settings: Settings, state: LakeState) -> list[str]:
     """Tell of what upkeep changes, and of files that it leaves and nothing names, two days later."""
-    state = scene.read(settings)
     maintain_lake(settings, now=datetime.now(UTC) + timedelta(days=2))
-    changed = [f"upkeep has changed {each}" for each in scene.read(settings).differences(state)]
+    changed = _compare(read_state(settings, with_history=False), state, "after upkeep")
     return [*changed, *(f"left behind: {path.relative_to(settings.home)}" for path in find_strays(settings))]
 
 
@@ -301,7 +299,8 @@ def main() -> int:
     started, results = time.perf_counter(), []
     with tempfile.TemporaryDirectory(dir=given.folder) as folder, show_steps() as open_step:
         line = open_step("Kill")
-        for result in run_trials(Path(folder), given.count, seed=given.seed):
+        scenes = [Scene(name, Path(folder) / name) for name in OPERATIONS]
+        for result in run_trials(scenes, given.count, seed=given.seed):
             results.append(result)
             line.update(sum(each.died for each in results), given.count, result.trial.name)
         line.finish(f"{len(results)} trials, {time.perf_counter() - started:.0f} s")

@@ -19,7 +19,6 @@ import pytest
 from filelock import FileLock
 
 from benchmarks.kill_child import Child, Done, Moment
-from benchmarks.kill_scenes import OPERATIONS
 from benchmarks.kills import Scene, Trial, find_held_locks, find_strays, run_trials, try_kill
 from benchmarks.lake_state import read_state
 from include.lake.maintain import maintain_lake
@@ -27,22 +26,19 @@ from include.lake.tables import BARS, append_rows
 from include.settings import Settings
 
 KILLS = 20
+NAMES = ("first correction", "ingest", "release by form", "repair by form", "upkeep")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("scenes")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Scene]:
+    folder = tmp_path_factory.mktemp("scenes")
+    return {name: Scene(name, folder / name) for name in NAMES}
 
 
-@pytest.fixture(scope="module")
-def scenes(folder: Path) -> dict[str, Scene]:
-    return {name: Scene(name, folder / name) for name in ("first correction", "ingest", "release", "upkeep")}
-
-
-def test_a_kill_at_any_moment_leaves_before_or_after_and_a_rerun_converges(tmp_path: Path) -> None:
-    results = list(run_trials(tmp_path, KILLS, seed=4))
+def test_a_kill_at_any_moment_leaves_before_or_after_and_a_rerun_converges(scenes: dict[str, Scene]) -> None:
+    results = list(run_trials(list(scenes.values()), KILLS, seed=4))
     assert [(result.trial, result.faults) for result in results if result.faults] == []
-    assert {result.trial.name for result in results} == set(OPERATIONS)
+    assert {result.trial.name for result in results} == set(NAMES)
     assert sum(result.died for result in results) == KILLS
     stages = Counter(result.stage for result in results)
     assert stages[0] >= 5
@@ -58,7 +54,7 @@ def test_tables_that_a_dead_process_began_hold_nothing_of_it(scenes: dict[str, S
 
 
 def test_a_killed_release_has_kept_what_it_released(scenes: dict[str, Scene]) -> None:
-    scene = scenes["release"]
+    scene = scenes["release by form"]
     commits = [at for at, name in enumerate(scene.normal.changes, 1) if name == "write"]
     result = try_kill(scene, Trial(scene.name, Moment(change=commits[len(commits) // 2 - 1]), "rerun"))
     assert (result.died, result.stage, result.faults) == (True, 1, [])
@@ -111,7 +107,7 @@ def converge(scene: Scene, settings: Settings) -> None:
     shutil.rmtree(settings.home)
 
 
-@pytest.mark.parametrize(("name", "size"), [("ingest", 0), ("ingest", 2500), ("release", 500), ("upkeep", 500)])
+@pytest.mark.parametrize(("name", "size"), [("ingest", 0), ("ingest", 2500), ("release by form", 500), ("upkeep", 500)])
 def test_where_no_file_can_be_written_the_lake_is_as_before(scenes: dict[str, Scene], name: str, size: int) -> None:
     scene = scenes[name]
     settings = scene.copy_home("full")
@@ -136,7 +132,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
-@pytest.mark.parametrize("name", ["first correction", "release"])
+@pytest.mark.parametrize("name", ["first correction", "release by form"])
 def test_a_disk_that_fills_up_is_told_wherever_it_happens(
     scenes: dict[str, Scene], small_disk: Path, name: str
 ) -> None:
@@ -164,8 +160,8 @@ def test_a_disk_that_fills_up_is_told_wherever_it_happens(
         ("ingest", "lake/bars"),
         ("ingest", "lake/uploads"),
         ("ingest", "lake/restatements"),
-        ("release", "scratch"),
-        ("release", "uploads"),
+        ("release by form", "scratch"),
+        ("release by form", "uploads"),
         ("upkeep", "lake"),
     ],
 )
