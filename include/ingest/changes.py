@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
 import numpy as np
 import pyarrow as pa
@@ -35,6 +36,7 @@ from include.lake.tables import (
     commit_files,
     read_file,
     read_partitions,
+    remove_file,
     replace_partitions,
     write_file,
 )
@@ -72,6 +74,8 @@ class Stamp:
 class LakeChanges:
     """Gathers the verdicts of one upload; `commit` writes quarantine, bars and restatements, each in one commit.
 
+    A context manager: left before `commit`, it removes the files that it has written.
+
     Parameters
     ----------
     lake
@@ -95,6 +99,17 @@ class LakeChanges:
         self._resolved: list[pa.Table] = [self._mended.slice(0, 0).select(_ROW_KEY)]
         self._refused: list[pa.Table] = []
         self.counts: Counter[str] = Counter()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown(cancel_futures=True)
+        for file in self._files.values():
+            if not file.cancelled() and file.exception() is None:
+                remove_file(self._lake, BARS, file.result())
 
     def add(self, verdict: Verdict, *, judge_levels: bool = True) -> None:
         """Take the verdict on a group of whole sessions: its files are written, its refused rows kept."""
@@ -202,11 +217,11 @@ class LakeChanges:
 
     def _commit_bars(self, state: LakeState) -> int | None:
         added = [file.result() for file in self._files.values()]
-        self._pool.shutdown()
+        replaced = self._present.intersection(self._files)
+        self._files = {}  # from here on they may belong to a version
         if not added:
             return state.bars
         metadata = {"closecast.upload": self._stamp.sha256}
-        replaced = self._present.intersection(self._files)
         return commit_files(self._lake, BARS, added, replaced=replaced, metadata=metadata)
 
     def _commit_restatements(self, state: LakeState) -> int | None:

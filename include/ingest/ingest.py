@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from include.disk import explain_disk
 from include.errors import InputError
 from include.ingest.changes import LakeChanges, Stamp
 from include.ingest.inbox import is_in_inbox, list_arrived, open_source, require_unchanged
@@ -72,7 +73,10 @@ def ingest_upload(
     Raises
     ------
     InputError
-        The upload breaks a rule of its form, or changed while it was read; nothing was written.
+        The upload breaks a rule of its form, or changed while it was read; nothing was written. Or the lake or the
+        place of uploads may not be written.
+    UnavailableError
+        No room is left, or an object store does not answer. The same call again ends what was begun.
     """
     task = _Task(origin or Origin(), overridden)
     source = open_source(upload, retry_s=settings.store_retry_s) if isinstance(upload, Path | str) else upload
@@ -88,7 +92,8 @@ def ingest_upload(
         report = find_upload(settings, rows.sha256)
         if report is None:
             require_unchanged(source, identity)
-            report = _commit(settings, rows, rules, task)
+            with explain_disk("the lake", str(settings.lake)):
+                report = _commit(settings, rows, rules, task)
     keep_upload(settings, source, report.sha256, move=is_in_inbox(settings, source), identity=identity)
     return report
 
@@ -112,10 +117,10 @@ def _commit(settings: Settings, upload: Upload, rules: RowRules, task: _Task) ->
         if (known := find_upload(settings, upload.sha256)) is not None:
             return known
         recover_lake(settings.lake)
-        changes = LakeChanges(settings.lake, Stamp(upload.sha256, datetime.now(UTC)), task.origin)
-        for group in upload.bars.groups():
-            changes.add(judge_rows(group, rules), judge_levels=rules.has_levels)
-        report = _commit_tables(settings, upload, changes, task)
+        with LakeChanges(settings.lake, Stamp(upload.sha256, datetime.now(UTC)), task.origin) as changes:
+            for group in upload.bars.groups():
+                changes.add(judge_rows(group, rules), judge_levels=rules.has_levels)
+            report = _commit_tables(settings, upload, changes, task)
         append_operation(settings.lake, report.row())
         if report.sequence % _COMPACT_EVERY == 0:
             for table in (UPLOADS, RESTATEMENTS):

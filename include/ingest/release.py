@@ -6,20 +6,25 @@ release changed is told, restated and undone as any correction is.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tempfile
 from collections import Counter
-from datetime import UTC, datetime
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from include.disk import explain_disk
 from include.errors import InputError, NotFoundError
+from include.ingest.inbox import open_source
 from include.ingest.ingest import ingest_upload
 from include.ingest.judge import CONFLICT, LEVEL
 from include.ingest.report import IngestReport, Origin, report_from_row
+from include.ingest.store import find_kept, keep_upload
 from include.lake.catalog import read_operations
 from include.lake.quarantine import QuarantineFilter, find_upload_hash, read_quarantine
 from include.quality.suites import load_suites
@@ -36,7 +41,9 @@ def list_releasable(settings: Settings) -> set[str]:
     return {CONFLICT, LEVEL} | {entry.name for entry in load_suites(settings).rows if entry.kind == "order"}
 
 
-def release_rows(settings: Settings, wanted: QuarantineFilter, *, who: str, why: str) -> list[IngestReport]:
+def release_rows(
+    settings: Settings, wanted: QuarantineFilter, *, who: str, why: str, besides: Collection[str] = ()
+) -> list[IngestReport]:
     """Let quarantined rows pass, against the expectation that refused them.
 
     Parameters
@@ -47,6 +54,8 @@ def release_rows(settings: Settings, wanted: QuarantineFilter, *, who: str, why:
         Which rows; all of them must be open and releasable.
     who, why
         For the record; a reason must be given.
+    besides
+        Hashes of uploads of which nothing is released.
 
     Returns
     -------
@@ -63,6 +72,7 @@ def release_rows(settings: Settings, wanted: QuarantineFilter, *, who: str, why:
     """
     _require_reason(why)
     rows = read_quarantine(settings.lake, wanted)
+    rows = rows.filter(pc.invert(pc.is_in(rows["upload_sha256"], pa.array(sorted(besides), pa.string()))))
     if not rows.num_rows:
         raise NotFoundError("a row must be open in quarantine to be released", value=wanted, place="quarantine")
     _require_releasable(settings, rows.to_pylist())
@@ -96,16 +106,30 @@ def _place_of(row: dict[str, Any]) -> str:
 
 def _release(settings: Settings, rows: list[dict[str, Any]], who: str, why: str) -> IngestReport:
     upload = rows[0]["upload_sha256"]
-    settings.scratch.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=settings.scratch, prefix="release-") as folder:
+    with explain_disk("a release", str(settings.scratch)), _open_scratch(settings) as folder:
         path = Path(folder) / f"release-{upload[:12]}.parquet"
-        pq.write_table(_build_file(rows, who, why), path)
+        said = {"who": who, "why": why, "number": str(_count_releases(settings, upload) + 1)}
+        pq.write_table(_build_file(rows).replace_schema_metadata(said), path)
+        # Before it is ingested: a process that dies after the commit leaves no one who could make this file again.
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        keep_upload(settings, open_source(path), sha256, move=False)
         origin = Origin("release", who, why, upload)
         return ingest_upload(settings, path, origin=origin, overridden={row["expectation"] for row in rows})
 
 
-def _build_file(rows: list[dict[str, Any]], who: str, why: str) -> pa.Table:
-    """Put released rows into the form of an upload; who and why stand in it, so no two releases have the same bytes."""
+def _open_scratch(settings: Settings) -> tempfile.TemporaryDirectory[str]:
+    settings.scratch.mkdir(parents=True, exist_ok=True)
+    return tempfile.TemporaryDirectory(dir=settings.scratch, prefix="release-")
+
+
+def _count_releases(settings: Settings, upload: str) -> int:
+    """Count the releases of an upload: the number tells each from the next, and not from its own second try."""
+    operations = read_operations(settings.lake)
+    return sum(row["kind"] == "release" and row["of_sha256"] == upload for row in operations)
+
+
+def _build_file(rows: list[dict[str, Any]]) -> pa.Table:
+    """Put released rows into the form of an upload."""
     numbers = [json.loads(row["raw"]) for row in rows]
     columns = {
         "symbol": pa.array([row["symbol"] for row in rows], pa.string()),
@@ -115,8 +139,7 @@ def _build_file(rows: list[dict[str, Any]], who: str, why: str) -> pa.Table:
         "row_number": pa.array([row["row_number"] for row in rows], pa.int64()),
         "expectation": pa.array([row["expectation"] for row in rows], pa.string()),
     }
-    said = {"who": who, "why": why, "at": datetime.now(UTC).isoformat()}
-    return pa.table(columns).replace_schema_metadata(said)
+    return pa.table(columns)
 
 
 def repair_upload(
@@ -144,7 +167,7 @@ def repair_upload(
 
 
 def bring_back(settings: Settings, asked: dict[str, Any], *, who: str) -> list[IngestReport]:
-    """Release or repair as a form asks; what `who` has brought back before is not done again.
+    """Release or repair as a form asks; what `who` has brought back before is not done again, the rest is.
 
     Parameters
     ----------
@@ -161,16 +184,29 @@ def bring_back(settings: Settings, asked: dict[str, Any], *, who: str) -> list[I
         A repair without upload or file, or a release that says no rows; and as `release_rows`.
     """
     done = [report_from_row(row) for row in read_operations(settings.lake) if row["who"] == who]
-    if done:
-        return done
     if asked["action"] == "repair":
-        for name in ("upload", "file"):
-            if not asked[name]:
-                raise InputError(f"a repair must say its {name}", value=asked[name], place=name)
-        return [repair_upload(settings, asked["upload"], asked["file"], who=who, why=asked["why"])]
+        return _repair_as_asked(settings, asked, done, who)
     chosen = {name: asked[name] or None for name in ("upload", "expectation", "symbols", "rows")}
     if not any(chosen.values()):
         raise InputError("a release must say which rows", value="all of quarantine", place="upload")
     rows = [int(number) for number in chosen["rows"]] if chosen["rows"] else None
     wanted = QuarantineFilter(chosen["upload"], chosen["expectation"], chosen["symbols"], rows)
-    return release_rows(settings, wanted, who=who, why=asked["why"])
+    uploads = {report.of_sha256 for report in done if report.of_sha256}
+    try:
+        return [*done, *release_rows(settings, wanted, who=who, why=asked["why"], besides=uploads)]
+    except NotFoundError:
+        if done:
+            return done
+        raise
+
+
+def _repair_as_asked(
+    settings: Settings, asked: dict[str, Any], done: list[IngestReport], who: str
+) -> list[IngestReport]:
+    """Repair, unless that was done and the corrected file is kept: a try that died may have left it where it was."""
+    if done and all(find_kept(settings, report.sha256) for report in done):
+        return done
+    for name in ("upload", "file"):
+        if not asked[name]:
+            raise InputError(f"a repair must say its {name}", value=asked[name], place=name)
+    return [repair_upload(settings, asked["upload"], asked["file"], who=who, why=asked["why"])]

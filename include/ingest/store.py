@@ -21,6 +21,7 @@ from typing import BinaryIO
 
 import psutil
 
+from include.disk import NO_RIGHT, NO_ROOM
 from include.errors import ClosecastError, InputError, NotFoundError, UnavailableError
 from include.ingest.inbox import address_of, open_source, require_unchanged
 from include.object_store import ObjectStore
@@ -32,8 +33,6 @@ _BLOCK_BYTES = 4 * 2**20
 _READ_ONLY = 0o444
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SUFFIX = re.compile(r"\.[A-Za-z]\w{0,7}", re.ASCII)
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def keep_upload(settings: Settings, source: Source, sha256: str, *, move: bool, identity: str | None = None) -> str:
@@ -266,11 +265,11 @@ def _explain(place: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _NO_ROOM:
+        if error.errno in NO_ROOM:
             raise UnavailableError(
                 "there must be room to keep the upload", value=error.strerror, place=place
             ) from error
-        if error.errno in _NO_RIGHT:
+        if error.errno in NO_RIGHT:
             raise InputError("the place of uploads must be writable", value=error.strerror, place=place) from error
         raise ClosecastError("an upload must be kept", value=error.strerror, place=place) from error
 

@@ -92,13 +92,13 @@ def find_committed(lake: Path, table: Table) -> DeltaTable | None:
 
 
 def _visible_version(opened: DeltaTable, known: int) -> int:
-    """Return the newest version that differs from the catalogued one by neutral commits alone."""
+    """Return the newest version that has the catalogued one's rows: after neutral commits, or after a return to it."""
     newest = opened.version()
-    visible = known
+    visible, is_same = known, True
     for commit in reversed(opened.history(newest - known) if newest > known else []):
-        if commit.get(NEUTRAL) != "true":
-            break
-        visible = int(commit["version"])
+        is_same = commit.get(_RESTORES) == str(visible) or (is_same and commit.get(NEUTRAL) == "true")
+        if is_same:
+            visible = int(commit["version"])
     return visible
 
 
@@ -106,19 +106,19 @@ def recover_lake(lake: Path) -> None:
     """Take back what a dead process committed to a table without its row in `uploads`. Call it under `lock_lake`."""
     state = committed_state(lake)
     for table in CATALOGUED:
-        if not DeltaTable.is_deltatable(table.path(lake)):
-            continue
-        opened, known = open_table(lake, table), state.version_of(table)
-        visible = 0 if known is None else _visible_version(opened, known)
-        if visible != opened.version() and not _is_taken_back(opened, visible):
-            restores = CommitProperties(custom_metadata={_RESTORES: str(visible)})
-            opened.restore(visible, commit_properties=restores)
+        if DeltaTable.is_deltatable(table.path(lake)):
+            _recover_table(open_table(lake, table), state.version_of(table))
 
 
-def _is_taken_back(opened: DeltaTable, visible: int) -> bool:
-    """Whether the newest commit is itself the return to the visible version."""
-    (newest,) = opened.history(1)
-    return newest.get(_RESTORES) == str(visible)
+def _recover_table(opened: DeltaTable, known: int | None) -> None:
+    if known is None:
+        # No version of it is one to return to: deltalake makes a table and writes the first rows in one commit.
+        if opened.file_uris():
+            opened.delete()
+        return
+    visible = _visible_version(opened, known)
+    if visible != opened.version():
+        opened.restore(visible, commit_properties=CommitProperties(custom_metadata={_RESTORES: str(visible)}))
 
 
 def append_operation(lake: Path, row: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from deltalake import DeltaTable
 
+from include.disk import explain_disk
 from include.lake.catalog import recover_lake
 from include.lake.compact import Compaction, compact_table, plan_compaction
 from include.lake.retention import Removal, plan_removals
@@ -72,7 +73,7 @@ def maintain_lake(settings: Settings, *, dry_run: bool = False, now: datetime | 
     if dry_run:
         compactions = [plan_compaction(settings.lake, table) for table in tables]
         return _report(compactions, plan_removals(settings, tables, now=now), dry_run=True)
-    with lock_lake(settings.lake):
+    with explain_disk("the lake", str(settings.lake)), lock_lake(settings.lake):
         recover_lake(settings.lake)
         compactions = [compact_table(settings.lake, table) for table in tables]
         removals = plan_removals(settings, tables, now=now)

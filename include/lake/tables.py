@@ -130,7 +130,11 @@ def write_file(lake: Path, table: Table, value: date, rows: pa.Table) -> AddActi
     path.parent.mkdir(parents=True, exist_ok=True)
     texts = [field.name for field in table.schema if not pa.types.is_floating(field.type)]
     # Prices hardly repeat: a dictionary of them costs twice the time. Arrow's own schema would make text a dictionary.
-    pq.write_table(rows.drop_columns([table.partition]), path, use_dictionary=texts, store_schema=False)
+    try:
+        pq.write_table(rows.drop_columns([table.partition]), path, use_dictionary=texts, store_schema=False)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
     first, last = rows["symbol"][0].as_py(), rows["symbol"][-1].as_py()
     stats = {"numRecords": rows.num_rows, "minValues": {"symbol": first}, "maxValues": {"symbol": last}}
     return AddAction(
@@ -141,6 +145,11 @@ def write_file(lake: Path, table: Table, value: date, rows: pa.Table) -> AddActi
         data_change=True,
         stats=json.dumps(stats),
     )
+
+
+def remove_file(lake: Path, table: Table, file: AddAction) -> None:
+    """Remove a data file that is not part of its table."""
+    (Path(table.path(lake)) / file.path).unlink(missing_ok=True)
 
 
 def read_file(lake: Path, table: Table, file: AddAction) -> pa.Table:
