@@ -11,8 +11,8 @@ a `session` in the form, or `partition_key` by REST; sessions of the past by a b
 
 **Writes**: `uploads`, `bars`, `quarantine`, `validations`, `predictions`; `published/SESSION.csv` and `.parquet`.
 
-**On failure**: two retries, then a message to Slack. A session that fails its validation is not scored; the forecasts
-of the session before stay.
+**On failure**: two retries, none where the input breaks a rule, then a message to Slack. A session that fails its
+validation is not scored; the forecasts of the session before stay.
 
 **Settings**: `CLOSECAST_FIRST_SESSION`, `CLOSECAST_LAST_SESSION`, `CLOSECAST_UPLOAD_TIMEOUT_S`.
 """
@@ -25,8 +25,8 @@ from airflow.sdk import Param, dag, task
 from market_close_timetable import MarketCloseTimetable
 from upload_sensor import UploadSensor
 
+from dags.common.child import run_child
 from dags.common.defaults import BEGIN, DEFAULT_ARGS, first_session, last_session
-from include.system.child import run_child
 
 
 @task

@@ -11,7 +11,7 @@ Production or a numbered version.
 
 **Writes**: `adhoc_predictions`, never mixed with the scheduled ones.
 
-**On failure**: two retries, then a message to Slack.
+**On failure**: two retries, none where the input breaks a rule, then a message to Slack.
 
 **Settings**: none of its own.
 """
@@ -20,8 +20,8 @@ from __future__ import annotations
 
 from airflow.sdk import Param, dag, task
 
+from dags.common.child import run_child
 from dags.common.defaults import BEGIN, DEFAULT_ARGS
-from include.system.child import run_child
 
 
 @task

@@ -11,8 +11,8 @@ then validates and scores again the sessions that this touches, and no other.
 **Writes**: `uploads` (who, when, why), `bars`, `quarantine`, `restatements`; `validations`, `predictions`, the
 published files.
 
-**On failure**: two retries, then a message to Slack. What was released stays; a session that fails its validation is
-not scored again, and its forecasts stay.
+**On failure**: two retries, none where the input breaks a rule, then a message to Slack. What was released stays; a
+session that fails its validation is not scored again, and its forecasts stay.
 
 **Settings**: none of its own.
 """
@@ -21,8 +21,8 @@ from __future__ import annotations
 
 from airflow.sdk import Param, dag, task
 
+from dags.common.child import run_child
 from dags.common.defaults import BEGIN, DEFAULT_ARGS
-from include.system.child import run_child
 
 
 @task

@@ -20,8 +20,8 @@ from __future__ import annotations
 from airflow.sdk import dag, task
 from airflow.timetables.trigger import CronTriggerTimetable
 
+from dags.common.child import run_child
 from dags.common.defaults import DEFAULT_ARGS
-from include.system.child import run_child
 from models.catalog import MODEL_NAMES
 
 

@@ -24,7 +24,7 @@ from include.commands.options import AsJson, Why
 from include.commands.validate import validate
 from include.console import build_table, emit, err, out, show_steps
 from include.errors import ClosecastError, InputError
-from include.home import current_settings
+from include.home import current_settings, recall_home
 from include.settings import Settings, load_settings
 
 app = typer.Typer(
@@ -274,7 +274,7 @@ def status(as_json: AsJson = False) -> None:
     """Say what runs, where its pages are, and what the lake holds."""
     from include.status import read_status, show_status
 
-    found = read_status(load_settings())
+    found = read_status(recall_home(load_settings()))
     emit(found, as_json=as_json, render=lambda: show_status(found))
 
 

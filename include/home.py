@@ -56,6 +56,12 @@ def begin_home(settings: Settings) -> Settings:
     return settings
 
 
+def remember_calendar(settings: Settings) -> None:
+    """Keep the calendar of a home that remembers nothing yet: its first bars are of that exchange."""
+    if made_by(settings) is None:
+        remember_home(settings, made_by="ingest")
+
+
 def _is_recent(settings: Settings) -> bool:
     """Whether the last scheduled session was a few days ago and not years: else all those between would wait."""
     newest = newest_closed_session(settings.calendar, datetime.now(UTC))

@@ -282,5 +282,6 @@ def _translate(error: OSError, url: str) -> ClosecastError:
     if any(word in code for word in _REFUSED):
         return InputError("the store's credentials must permit this", value=code, place=url)
     if any(word in code for word in _TRANSIENT) or "HTTP status 5" in code or "AWS" not in str(error):
-        return UnavailableError("the object store must answer", value=code, place=url)
+        asked = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "AWS"
+        return UnavailableError("the object store must answer", value=f"{code} from {asked}", place=url)
     return ClosecastError("the object store must do what it is asked", value=code, place=url)

@@ -21,6 +21,7 @@ def read_status(settings: Settings) -> dict[str, Any]:
     scored = scored_sessions(settings.lake)
     return {
         "home": settings.home,
+        "calendar": settings.calendar,
         "running": state is not None,
         "airflow_url": state.airflow_url if state else None,
         "mlflow_url": state.mlflow_url if state else None,

@@ -17,7 +17,7 @@ import typer
 
 from include import errors
 from include.cli import app
-from include.ingest.judge import CONFLICT
+from include.ingest.judge import CONFLICT, LEVEL
 from include.lake.tables import Table
 from include.quality import kinds
 from include.quality.suites import DEFAULT_FILE, Suites, read_suites
@@ -210,7 +210,7 @@ def test_uploads_has_every_rule_of_a_row() -> None:
         rows.NUMBER_IS_READABLE,
         rows.PRICE_NOT_NULL,
     )
-    rules = [*of_the_reader, *(entry.name for entry in read_suites(DEFAULT_FILE).rows), CONFLICT]
+    rules = [*of_the_reader, *(entry.name for entry in read_suites(DEFAULT_FILE).rows), CONFLICT, LEVEL]
     assert list_cells((DOCS / "uploads.md").read_text(), "## Rows that are refused") == rules
 
 

@@ -28,7 +28,7 @@ def ingest(
     as_json: AsJson = False,
 ) -> None:
     """Turn uploads into bars; refused rows go to quarantine."""
-    from include.home import current_settings
+    from include.home import current_settings, remember_calendar
     from include.ingest.ingest import ingest_upload
     from include.ingest.report import Origin
     from include.object_store import is_object_url
@@ -52,6 +52,7 @@ def ingest(
                 line.finish("refused")
             else:
                 line.finish(f"{reports[-1].rows:,} rows")
+                remember_calendar(settings)
     _emit(reports, errors, as_json=as_json)
 
 

@@ -105,16 +105,22 @@ def release(
     symbol: Symbols = None,
     row: Rows = None,
     session: Session = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Release nothing; count what would be.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Let refused rows pass against the rule that refused them; recorded with who, when and why."""
     from include.errors import InputError
     from include.home import current_settings
     from include.ingest.release import release_rows
+    from include.lake.quarantine import count_quarantine, read_quarantine
 
     if not any((upload, expectation, symbol, row, session)):
         raise InputError("a release must say which rows", value="all of quarantine", place="the command line")
     wanted = _build_filter(upload, expectation, symbol, row, session)
+    if dry_run:
+        counts = count_quarantine(read_quarantine(current_settings().lake, wanted))
+        emit({"would_release": counts}, as_json=as_json, render=lambda: show_quarantine_counts("Would leave", counts))
+        return
     _emit_reports(release_rows(current_settings(), wanted, who=getpass.getuser(), why=why), as_json)
 
 
@@ -142,7 +148,7 @@ def _emit_reports(reports: list[IngestReport], as_json: bool) -> None:
     def render() -> None:
         rows = [
             [
-                each.kind,
+                "nothing: done before" if each.already_ingested else each.kind,
                 escape(each.name),
                 f"{each.released:,}",
                 f"{each.added:,}",

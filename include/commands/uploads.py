@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, Any
 
 import typer
@@ -33,21 +34,19 @@ def list_uploads(
 
 
 def _show_uploads(rows: list[dict[str, Any]], waiting: list[dict[str, Any]]) -> None:
-    columns = ["#", "upload", "kind", "name", "MB", "rows", "accepted", "quarantined", "sessions", "status", "finished"]
+    columns = ["#", "upload", "kind", "rows", "accepted", "refused", "session", "name"]
     cells = [
         [
             str(row["sequence"]),
             row["sha256"][:12],
             row["kind"],
+            *(f"{row[name]:,}" for name in ("rows", "accepted", "quarantined")),
+            str(row["last_session"] or "–") + (f" and {row['sessions'] - 1:,} before" if row["sessions"] > 1 else ""),
             escape(row["name"]),
-            f"{row['size_bytes'] / 1e6:,.1f}",
-            *(f"{row[name]:,}" for name in ("rows", "accepted", "quarantined", "sessions")),
-            row["status"],
-            f"{row['finished_at']:%Y-%m-%d %H:%M}",
         ]
         for row in rows
     ]
-    out.print(build_table("Uploads", columns, cells, right=4))
+    out.print(build_table("Uploads", columns, cells, right=3))
     for each in waiting:
         out.print(f"[dim]waits in the inbox:[/dim] {escape(each['name'])} ({each['size_bytes'] / 1e6:,.1f} MB)")
 
@@ -82,36 +81,41 @@ def _show_upload(payload: dict[str, Any]) -> None:
     if payload["quarantine"]:
         show_quarantine_counts("Refused, by rule", payload["quarantine"])
     if payload["restatements"]:
-        _show_restatements(payload)
+        _show_restatements(payload["restatements"])
+    if payload["forecasts_made_before"]:
+        _show_forecasts(payload["forecasts_made_before"])
 
 
 def show_quarantine_counts(title: str, counts: list[dict[str, Any]]) -> None:
     """Draw rows of quarantine counted by upload and expectation."""
-    columns = ["upload", "expectation", "rows", "sessions", "symbols", "for example"]
+    columns = ["upload", "rule", "rows", "sessions", "symbols"]
     cells = [
         [
             count["upload_sha256"][:12],
             count["expectation"],
             f"{count['rows']:,}",
             " to ".join(dict.fromkeys(str(count[name]) for name in ("first_session", "last_session") if count[name])),
-            escape(", ".join(count["symbols"])),
-            escape(count["example"][:80]),
+            escape(", ".join(count["symbols"][:3])),
         ]
         for count in counts
     ]
     out.print(build_table(title, columns, cells, right=2))
+    for rule, example in {count["expectation"]: count["example"] for count in counts}.items():
+        out.print(f"[dim]{rule}: for example, {escape(example)}[/dim]", soft_wrap=True)
 
 
-def _show_restatements(payload: dict[str, Any]) -> None:
+def _show_restatements(cells: list[dict[str, Any]]) -> None:
     from include.lake.restatements import describe_cell
 
-    cells, forecasts = payload["restatements"], payload["forecasts_made_before"]
     out.print(f"[bold]{len(cells):,} cell(s) corrected[/bold]")
     for cell in cells[:_SHOWN_CELLS]:
         out.print(f"  {escape(describe_cell(cell))}", soft_wrap=True)
     if len(cells) > _SHOWN_CELLS:
         out.print(f"[dim]  … and {len(cells) - _SHOWN_CELLS:,} more (--json has all)[/dim]")
-    made = sorted({(str(row["as_of"]), row["run_id"]) for row in forecasts})
-    out.print(f"{len(forecasts):,} forecast(s) had been made from the old numbers, in {len(made)} run(s)")
-    for as_of, run_id in made[:_SHOWN_CELLS]:
-        out.print(f"  {as_of}  {escape(run_id)}", soft_wrap=True)
+
+
+def _show_forecasts(forecasts: list[dict[str, Any]]) -> None:
+    counts = Counter((str(row["as_of"]), row["run_id"]) for row in forecasts)
+    out.print(f"[bold]{len(counts)} run(s) had been made before, without these bars in their windows[/bold]")
+    for (as_of, run_id), symbols in sorted(counts.items())[:_SHOWN_CELLS]:
+        out.print(f"  {as_of}  {symbols:,} symbol(s)  {escape(run_id)}", soft_wrap=True)

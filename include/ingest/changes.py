@@ -84,10 +84,12 @@ class LakeChanges:
         Of the upload.
     origin
         A release or a repair resolves the open rows of the upload that it mends.
+    is_whole
+        A repair brings all of that upload again: it resolves the rows too whose symbol or session could not be read.
     """
 
-    def __init__(self, lake: Path, stamp: Stamp, origin: Origin) -> None:
-        self._lake, self._stamp, self._origin = lake, stamp, origin
+    def __init__(self, lake: Path, stamp: Stamp, origin: Origin, *, is_whole: bool = False) -> None:
+        self._lake, self._stamp, self._origin, self._is_whole = lake, stamp, origin, is_whole
         self._bars, self._quarantine = find_committed(lake, BARS), find_committed(lake, QUARANTINE)
         self._levels = PriceLevels(self._bars, self._quarantine, stamp.sha256)
         self._present = set(list_sessions(self._bars)) if self._bars else set()
@@ -204,7 +206,7 @@ class LakeChanges:
 
     def _resolve(self) -> pa.Table:
         """Return the quarantine of every upload of which rows leave it, those rows marked."""
-        if self._origin.kind == "repair":
+        if self._origin.kind == "repair" and self._is_whole:
             keyless = pc.or_(pc.is_null(self._mended["symbol"]), pc.is_null(self._mended["session"]))
             self._resolved.append(self._mended.filter(keyless).select(_ROW_KEY))
         left = pa.concat_tables(self._resolved)

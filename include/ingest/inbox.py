@@ -72,6 +72,21 @@ def is_in_inbox(settings: Settings, source: Source) -> bool:
     return address.rpartition("/")[0] == settings.inbox_url
 
 
+def require_finished(settings: Settings, source: Source) -> None:
+    """Refuse an upload on a local path that a process has open for writing; see `include.ingest.writing`.
+
+    Raises
+    ------
+    InputError
+        It, or one of its parts, is still being written.
+    """
+    for part in source.parts or [source]:
+        path = getattr(part, "path", None)
+        if path is not None and path.exists() and not is_whole(path, settings.upload_settle_s):
+            rule = "an upload must be complete before it is read: a process has it open for writing, or just had"
+            raise InputError(rule, value=path.name, place=address_of(source))
+
+
 def require_unchanged(source: Source, identity: str) -> None:
     """Refuse an upload that changed while it was read.
 

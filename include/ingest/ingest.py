@@ -15,7 +15,7 @@ from pathlib import Path
 from include.disk import explain_disk
 from include.errors import InputError
 from include.ingest.changes import LakeChanges, Stamp
-from include.ingest.inbox import is_in_inbox, list_arrived, open_source, require_unchanged
+from include.ingest.inbox import is_in_inbox, list_arrived, open_source, require_finished, require_unchanged
 from include.ingest.judge import RowRules, judge_rows
 from include.ingest.report import IngestReport, Origin, name_status, report_from_row
 from include.ingest.store import keep_upload
@@ -80,6 +80,7 @@ def ingest_upload(
     """
     task = _Task(origin or Origin(), overridden)
     source = open_source(upload, retry_s=settings.store_retry_s) if isinstance(upload, Path | str) else upload
+    require_finished(settings, source)
     identity = source.identity()
     rules = _load_rules(settings, task)
     with read_upload(
@@ -117,7 +118,8 @@ def _commit(settings: Settings, upload: Upload, rules: RowRules, task: _Task) ->
         if (known := find_upload(settings, upload.sha256)) is not None:
             return known
         recover_lake(settings.lake)
-        with LakeChanges(settings.lake, Stamp(upload.sha256, datetime.now(UTC)), task.origin) as changes:
+        stamp, is_whole = Stamp(upload.sha256, datetime.now(UTC)), _is_whole(settings, upload, task.origin)
+        with LakeChanges(settings.lake, stamp, task.origin, is_whole=is_whole) as changes:
             for group in upload.bars.groups():
                 changes.add(judge_rows(group, rules), judge_levels=rules.has_levels)
             report = _commit_tables(settings, upload, changes, task)
@@ -126,6 +128,12 @@ def _commit(settings: Settings, upload: Upload, rules: RowRules, task: _Task) ->
             for table in (UPLOADS, RESTATEMENTS):
                 compact_small(settings.lake, table)
     return report
+
+
+def _is_whole(settings: Settings, upload: Upload, origin: Origin) -> bool:
+    """Whether a repair brings at least as many rows as the upload had that it repairs."""
+    mended = find_operation(settings.lake, origin.of_sha256) if origin.of_sha256 else None
+    return mended is not None and upload.rows >= mended["rows"]
 
 
 def _commit_tables(settings: Settings, upload: Upload, changes: LakeChanges, task: _Task) -> IngestReport:

@@ -17,7 +17,9 @@ from include.schema import WINDOW_COLUMNS
 
 CONFLICT = "one_row_a_symbol_and_session"
 LEVEL = "level_confirmed"
-_CONFLICT_REASON = "another row of the same symbol and session is more complete"
+_CONFLICT_REASON = (
+    "another row of the same symbol and session stands: more complete, of larger volume, or first in the file"
+)
 
 
 @dataclass(frozen=True)

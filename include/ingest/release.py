@@ -74,7 +74,7 @@ def release_rows(
     rows = read_quarantine(settings.lake, wanted)
     rows = rows.filter(pc.invert(pc.is_in(rows["upload_sha256"], pa.array(sorted(besides), pa.string()))))
     if not rows.num_rows:
-        raise NotFoundError("a row must be open in quarantine to be released", value=wanted, place="quarantine")
+        raise NotFoundError("a row must be open in quarantine to be released", value="no such row", place="quarantine")
     _require_releasable(settings, rows.to_pylist())
     uploads: list[str] = rows["upload_sha256"].unique().to_pylist()
     return [
@@ -155,7 +155,8 @@ def repair_upload(
         Hash of the upload that is repaired, or how it begins.
     corrected
         The corrected file: all of the upload, or the refused rows alone. Open rows of the upload whose symbol and
-        session it brings have left quarantine then, and so have those whose symbol or session could not be read.
+        session it brings have left quarantine then; where it has as many rows as the upload had, those too whose symbol
+        or session could not be read.
     who, why
         For the record; a reason must be given.
     on_progress

@@ -40,58 +40,79 @@ def read_restatements(lake: Path, sha256: str) -> pa.Table:
 
 
 def find_touched_forecasts(lake: Path, sha256: str) -> pa.Table:
-    """Find the published forecasts whose window held a cell as it was before an upload corrected it.
+    """Find the published forecasts whose window holds a bar that an upload corrected, or added after they were made.
 
     Returns
     -------
     pyarrow.Table
         as_of, target_session, symbol, run_id, model_kind, model_version, lookback, bars_version, scored_at: a row a
-        symbol and run that read a version of bars before the upload's. No rows where the upload corrected nothing.
+        symbol and run that read a version of bars before the upload's.
     """
-    operation, cells = find_operation(lake, sha256), read_restatements(lake, sha256)
-    scored = scored_sessions(lake)
-    bars = find_committed(lake, BARS)
-    if operation is None or bars is None or not cells.num_rows or not scored:
-        return pa.schema([PREDICTIONS.schema.field(name) for name in _COLUMNS]).empty_table()
-    sessions = list_sessions(bars)
-    first, last = (sessions.index(end(cells["session"]).as_py()) for end in (pc.min, pc.max))
-    near = set(sessions[first : last + _LONGEST_LOOKBACK])
-    wanted = [session for session in scored if session in near]
+    found = _find_brought(lake, sha256)
+    nothing = pa.schema([PREDICTIONS.schema.field(name) for name in _COLUMNS]).empty_table()
+    if found is None:
+        return nothing
+    version, sessions, brought = found
+    near = {day for at in sorted({at for places in brought.values() for at in places}) for day in _reach(sessions, at)}
+    wanted = [day for day in scored_sessions(lake) if day in near]
+    if not wanted:
+        return nothing
     rows = read_partitions(open_table(lake, PREDICTIONS), "as_of", wanted, columns=[*_COLUMNS, "target"])
-    earlier = (pc.field("bars_version") < operation["bars_version"]) & (pc.field("target") == "open")
-    rows = rows.filter(earlier & pc.field("symbol").isin(cells["symbol"].unique())).select(_COLUMNS)
-    return rows.filter(pa.array(_had_in_window(rows, cells, sessions), pa.bool_()))
+    earlier = (pc.field("bars_version") < version) & (pc.field("target") == "open")
+    rows = rows.filter(earlier & pc.field("symbol").isin(pa.array(list(brought), pa.string()))).select(_COLUMNS)
+    position = {session: at for at, session in enumerate(sessions)}
+    asked = zip(*(rows[name].to_pylist() for name in ("symbol", "as_of", "lookback")), strict=True)
+    touched = [any(0 <= position[as_of] - at < lookback for at in brought[symbol]) for symbol, as_of, lookback in asked]
+    return rows.filter(pa.array(touched, pa.bool_()))
+
+
+def _reach(sessions: list[date], at: int) -> list[date]:
+    return sessions[at : at + _LONGEST_LOOKBACK]
+
+
+def _find_brought(lake: Path, sha256: str) -> tuple[int, list[date], dict[str, set[int]]] | None:
+    """Return the version of bars after an upload, the sessions, and for each symbol which of them the upload brought.
+
+    Only sessions that a scored one looks back on are read: a first load of ten years touches no forecast.
+    """
+    operation, bars, scored = find_operation(lake, sha256), find_committed(lake, BARS), scored_sessions(lake)
+    if operation is None or bars is None or not scored or operation["first_session"] is None:
+        return None
+    sessions = list_sessions(bars)
+    oldest = max(sessions.index(scored[0]) - _LONGEST_LOOKBACK, 0) if scored[0] in sessions else 0
+    first, last = max(operation["first_session"], sessions[oldest]), operation["last_session"]
+    span = [day for day in sessions if first <= day <= last]
+    rows = read_partitions(bars, "session", span, columns=["symbol", "session", "upload_sha256"])
+    rows = rows.filter(pc.field("upload_sha256") == sha256)
+    # A cell that a later upload corrected once more is no longer this one's; its forecasts were touched all the same.
+    cells = read_restatements(lake, sha256)
+    pairs = {
+        *zip(rows["symbol"].to_pylist(), rows["session"].to_pylist(), strict=True),
+        *zip(cells["symbol"].to_pylist(), cells["session"].to_pylist(), strict=True),
+    }
+    position = {session: at for at, session in enumerate(sessions)}
+    brought: dict[str, set[int]] = {}
+    for symbol, session in pairs:
+        if session in position:
+            brought.setdefault(symbol, set()).add(position[session])
+    return int(operation["bars_version"]), sessions, brought
 
 
 def list_touched_sessions(lake: Path, sha256: str) -> list[date]:
     """Return the scored sessions, oldest first, in whose windows rows of an upload stand that were not there before."""
-    operation, bars = find_operation(lake, sha256), find_committed(lake, BARS)
-    if operation is None or bars is None or operation["first_session"] is None:
+    found = _find_brought(lake, sha256)
+    if found is None:
         return []
-    sessions = list_sessions(bars)
-    span = [day for day in sessions if operation["first_session"] <= day <= operation["last_session"]]
-    rows = read_partitions(bars, "session", span, columns=["session", "upload_sha256"])
-    brought = {sessions.index(day) for day in rows.filter(pc.field("upload_sha256") == sha256)["session"].to_pylist()}
-    near = {day for at in brought for day in sessions[at : at + _LONGEST_LOOKBACK]}
+    _, sessions, brought = found
+    places = sorted({at for each in brought.values() for at in each})
+    near = {day for at in places for day in _reach(sessions, at)}
     positions = {day: sessions.index(day) for day in scored_sessions(lake) if day in near}
     lookbacks = {day: _read_lookback(lake, day) for day in positions}
-    return [day for day, here in positions.items() if any(0 <= here - at < lookbacks[day] for at in brought)]
+    return [day for day, here in positions.items() if any(0 <= here - at < lookbacks[day] for at in places)]
 
 
 def _read_lookback(lake: Path, as_of: date) -> int:
     return int(pc.max(read_newest_run(lake, as_of)["lookback"]).as_py())
-
-
-def _had_in_window(rows: pa.Table, cells: pa.Table, sessions: list[date]) -> list[bool]:
-    """Tell for each forecast whether one of its symbol's changed sessions lies in its window."""
-    position = {session: at for at, session in enumerate(sessions)}
-    changed: dict[str, set[int]] = {}
-    for symbol, session in zip(cells["symbol"].to_pylist(), cells["session"].to_pylist(), strict=True):
-        changed.setdefault(symbol, set()).add(position[session])
-    asked = zip(*(rows[name].to_pylist() for name in ("symbol", "as_of", "lookback")), strict=True)
-    return [
-        any(0 <= position[as_of] - at < lookback for at in changed.get(symbol, ())) for symbol, as_of, lookback in asked
-    ]
 
 
 def describe_cell(row: dict[str, Any]) -> str:
@@ -100,4 +121,4 @@ def describe_cell(row: dict[str, Any]) -> str:
 
 
 def _show(value: float | None) -> str:
-    return "missing" if value is None else f"{value:.10g}"
+    return "missing" if value is None else repr(value)

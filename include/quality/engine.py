@@ -332,8 +332,16 @@ def _read_detail(result: Any, *, tell_column: bool) -> str:
     """Say what was observed, or why the library could not look."""
     observed = (result.result or {}).get("observed_value")
     said = _read_exception(result.exception_info or {}) or (f"observed {observed}" if _is_short(observed) else "")
+    said += _say_limits(result.expectation_config.kwargs) if said and _is_short(observed) else ""
     column = result.expectation_config.kwargs.get("column")
     return f"{column}: {said or f'{_read_count(result)} rows'}" if tell_column else said
+
+
+def _say_limits(kwargs: dict[str, Any]) -> str:
+    """Say what was allowed, where that is a range."""
+    said = {"at least": kwargs.get("min_value"), "at most": kwargs.get("max_value")}
+    given = [f"{words} {limit:g}" for words, limit in said.items() if isinstance(limit, int | float)]
+    return f", allowed {' and '.join(given)}" if given else ""
 
 
 def _is_short(observed: Any) -> bool:

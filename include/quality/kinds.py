@@ -78,12 +78,11 @@ class SessionHasClosed(RowEntry):
 
 
 class Text(RowEntry):
-    """A text is short, and free of control characters."""
+    """A text is short; that it has no control characters, the reader has seen to."""
 
     kind: Literal["text"]
     column: Literal["symbol"]
-    longest: Count | None = None
-    control_characters: bool = True
+    longest: Count
 
 
 class RowRange(RowEntry, RangeLimits):

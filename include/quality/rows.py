@@ -141,22 +141,9 @@ def _(entry: kinds.Text, context: RowContext) -> Rule:
 
 
 def _breaks_text(texts: pa.StringArray, entry: kinds.Text) -> Mask:
-    broken = np.zeros(len(texts), dtype=bool)
-    if entry.longest is not None and (pc.max(pc.binary_length(texts)).as_py() or 0) > entry.longest:
-        broken |= _as_mask(pc.greater(pc.utf8_length(texts), entry.longest))
-    if not entry.control_characters and _may_have_control_characters(texts):
-        broken |= _as_mask(pc.match_substring_regex(texts, r"\p{Cc}"))
-    return broken
-
-
-def _may_have_control_characters(texts: pa.StringArray) -> bool:
-    """Look at the bytes of all texts at once: a control character is below 0x20, is 0x7f, or begins with 0xc2."""
-    offsets, content = texts.buffers()[1:]
-    if content is None:
-        return False
-    bounds = np.frombuffer(offsets, np.int32, count=len(texts) + 1, offset=4 * texts.offset)
-    octets = np.frombuffer(content, np.uint8)[bounds[0] : bounds[-1]]
-    return bool(((octets < 0x20) | (octets == 0x7F) | (octets == 0xC2)).any())
+    if (pc.max(pc.binary_length(texts)).as_py() or 0) <= entry.longest:
+        return np.zeros(len(texts), dtype=bool)
+    return _as_mask(pc.greater(pc.utf8_length(texts), entry.longest))
 
 
 @_build_rule.register

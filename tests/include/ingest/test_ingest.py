@@ -212,6 +212,15 @@ def test_a_file_that_breaks_a_rule_writes_nothing(settings: Settings, content: s
     assert list(settings.home.rglob("*")) == [settings.inbox, path]
 
 
+def test_a_file_that_is_still_being_written_is_refused_wherever_it_lies(settings: Settings, tmp_path: Path) -> None:
+    path = write(tmp_path / "day.csv", bar("A"))
+    with path.open("a") as writer:
+        with pytest.raises(InputError, match="must be complete before it is read"):
+            ingest_upload(settings, path)
+        writer.write(bar("B"))
+    assert ingest_upload(settings, path).accepted == 2
+
+
 def test_progress_ends_at_the_files_size(settings: Settings, tmp_path: Path) -> None:
     path, seen = write(tmp_path / "day.csv", bar("A")), []
     ingest_upload(settings, path, on_progress=lambda done, total, _: seen.append((done, total)))

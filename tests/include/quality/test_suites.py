@@ -23,7 +23,7 @@ def change(folder: Path, old: str, new: str) -> Path:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("kind: text", "kind: texts", ["suite rows, entry symbol_has_no_control_characters", "Received: texts"]),
+        ("kind: text", "kind: texts", ["suite rows, entry symbol_is_short", "Received: texts"]),
         ("severity: warn", "severity: loud", ["suite session, entry not_too_many_rows, severity", "Received: loud"]),
         ("severity: row\n", "severity: warn\n", ["suite rows, entry session_on_calendar, severity", "Received: warn"]),
         ("most_missing: 0.05", "most_missing: few", ["entry few_symbols_missing, most_missing", "Received: few"]),
