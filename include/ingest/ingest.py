@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from include.disk import explain_disk
@@ -91,6 +91,9 @@ def ingest_upload(
         on_progress=on_progress,
     ) as rows:
         report = find_upload(settings, rows.sha256)
+        if report is not None and task.origin.kind == "repair" and report.kind != "repair":
+            rule = "a repair must bring a corrected file, and these bytes are an upload already"
+            raise InputError(rule, value=report.sha256[:12], place=source.name)
         if report is None:
             require_unchanged(source, identity)
             with explain_disk("the lake", str(settings.lake)):
@@ -118,8 +121,8 @@ def _commit(settings: Settings, upload: Upload, rules: RowRules, task: _Task) ->
         if (known := find_upload(settings, upload.sha256)) is not None:
             return known
         recover_lake(settings.lake)
-        stamp, is_whole = Stamp(upload.sha256, datetime.now(UTC)), _is_whole(settings, upload, task.origin)
-        with LakeChanges(settings.lake, stamp, task.origin, is_whole=is_whole) as changes:
+        stamp, repairs = Stamp(upload.sha256, datetime.now(UTC)), _find_repaired(settings, upload, task.origin)
+        with LakeChanges(settings.lake, stamp, settings.scratch, repairs=repairs) as changes:
             for group in upload.bars.groups():
                 changes.add(judge_rows(group, rules), judge_levels=rules.has_levels)
             report = _commit_tables(settings, upload, changes, task)
@@ -130,10 +133,12 @@ def _commit(settings: Settings, upload: Upload, rules: RowRules, task: _Task) ->
     return report
 
 
-def _is_whole(settings: Settings, upload: Upload, origin: Origin) -> bool:
-    """Whether a repair brings at least as many rows as the upload had that it repairs."""
-    mended = find_operation(settings.lake, origin.of_sha256) if origin.of_sha256 else None
-    return mended is not None and upload.rows >= mended["rows"]
+def _find_repaired(settings: Settings, upload: Upload, origin: Origin) -> str | None:
+    """Return the upload that a repair brings again as a whole: with at least as many rows."""
+    if origin.kind != "repair" or origin.of_sha256 is None:
+        return None
+    repaired = find_operation(settings.lake, origin.of_sha256)
+    return origin.of_sha256 if repaired and upload.rows >= repaired["rows"] else None
 
 
 def _commit_tables(settings: Settings, upload: Upload, changes: LakeChanges, task: _Task) -> IngestReport:
@@ -166,7 +171,8 @@ def _commit_tables(settings: Settings, upload: Upload, changes: LakeChanges, tas
         who=origin.who,
         why=origin.why,
         started_at=task.started_at,
-        finished_at=datetime.now(UTC),
+        # A clock that was set back must not make this known before what it stands on.
+        finished_at=max(datetime.now(UTC), state.finished_at + timedelta(microseconds=1)),
     )
 
 

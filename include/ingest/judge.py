@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -20,6 +20,35 @@ LEVEL = "level_confirmed"
 _CONFLICT_REASON = (
     "another row of the same symbol and session stands: more complete, of larger volume, or first in the file"
 )
+_RAW = ["symbol", "session", *WINDOW_COLUMNS]
+_SLICE_ROWS = 1 << 15
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Rows that one expectation refuses, and what to say of each."""
+
+    rows: pa.Table
+    expectation: str
+    reason: str
+
+    def shape(self) -> Iterator[pa.Table]:
+        """Give them as quarantine has them, a slice at a time.
+
+        `raw` is JSON of the values as they were read: they could be read.
+        """
+        for start in range(0, self.rows.num_rows, _SLICE_ROWS):
+            rows = self.rows.slice(start, _SLICE_ROWS)
+            raw = [json.dumps(row, default=str) for row in rows.select(_RAW).to_pylist()]
+            columns = {
+                "row_number": rows["row_number"],
+                "symbol": rows["symbol"].cast(pa.string()),
+                "session": rows["session"],
+                "expectation": pa.array([self.expectation] * len(raw), pa.string()),
+                "reason": pa.array([self.reason] * len(raw), pa.string()),
+                "raw": pa.array(raw, pa.string()),
+            }
+            yield pa.table(columns)
 
 
 @dataclass(frozen=True)
@@ -31,13 +60,13 @@ class Verdict:
     accepted
         Rows that become bars, ordered by session and symbol, none twice.
     refused
-        Rows for quarantine, with expectation and reason.
+        The others, by the rule that refused them.
     duplicates
         How many rows repeated an accepted one to the last number.
     """
 
     accepted: pa.Table
-    refused: pa.Table
+    refused: list[Refusal]
     duplicates: int
 
 
@@ -78,32 +107,17 @@ def judge_rows(bars: pa.Table, rules: RowRules) -> Verdict:
     """
     broken = find_broken_rows(bars, rules.suite, rules.calendar, newest_session=rules.newest_session)
     refused = [
-        shape_refused(bars.filter(pa.array(broken == position)), expectation.name, expectation.sentence)
+        Refusal(bars.filter(pa.array(broken == position)), expectation.name, expectation.sentence)
         for position, expectation in enumerate(rules.suite)
         if (broken == position).any()
     ]
     sound = bars.filter(pa.array(broken < 0)) if refused else bars
     split = split_duplicates(sound)
     if len(split.conflicting):
-        refused.append(shape_refused(sound.take(pa.array(split.conflicting)), CONFLICT, _CONFLICT_REASON))
+        refused.append(Refusal(sound.take(pa.array(split.conflicting)), CONFLICT, _CONFLICT_REASON))
     # A take of every row in its place would copy them all for nothing.
     accepted = sound if split.is_identity else sound.take(pa.array(split.kept))
-    quarantine = pa.concat_tables(refused) if refused else shape_refused(bars.slice(0, 0), "", "")
-    if accepted.num_rows + quarantine.num_rows + len(split.exact) != bars.num_rows:
+    quarantined = sum(refusal.rows.num_rows for refusal in refused)
+    if accepted.num_rows + quarantined + len(split.exact) != bars.num_rows:
         raise ClosecastError("rows must equal accepted + quarantined + duplicates", value=bars.num_rows)
-    return Verdict(accepted, quarantine, len(split.exact))
-
-
-def shape_refused(rows: pa.Table, expectation: str, reason: str) -> pa.Table:
-    """Shape bars as quarantined rows; `raw` is JSON of the values as they were read, since they could be read."""
-    raw = [json.dumps(row, default=str) for row in rows.select(["symbol", "session", *WINDOW_COLUMNS]).to_pylist()]
-    count = rows.num_rows
-    columns = {
-        "row_number": rows["row_number"],
-        "symbol": rows["symbol"].cast(pa.string()),
-        "session": rows["session"],
-        "expectation": pa.array([expectation] * count, pa.string()),
-        "reason": pa.array([reason] * count, pa.string()),
-        "raw": pa.array(raw, pa.string()),
-    }
-    return pa.table(columns)
+    return Verdict(accepted, refused, len(split.exact))

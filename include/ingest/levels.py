@@ -117,9 +117,15 @@ class PriceLevels:
         )
         accepted = np.ones(len(codes), dtype=bool)
         accepted[new[np.isin(verdicts.rows, (Level.WAITING, Level.REFUSED))]] = False
-        released = self._waiting.take(pa.array(old[verdicts.waiting == Level.RELEASED]))
+        # ACCEPTED: no longer in doubt, since the close that it was held against has been corrected.
+        free = old[np.isin(verdicts.waiting, (Level.ACCEPTED, Level.RELEASED))]
+        released = self._waiting.take(pa.array(free))
         silent = np.ones(len(waiting_codes), dtype=bool)
-        silent[old[verdicts.waiting == Level.RELEASED]] = False
+        silent[free] = False
+        # A new row of the same symbol and session takes the old one's place, whatever becomes of it.
+        new_days = {code: set(days[new[codes[new] == code]].tolist()) for code in np.unique(codes[new]).tolist()}
+        for at, (code, day) in enumerate(zip(waiting_codes.tolist(), old_days.tolist(), strict=True)):
+            silent[at] &= day not in new_days.get(code, ())
         held = pa.array(np.flatnonzero(~accepted))
         own = rows.take(held).append_column(_WAITING.field("upload_sha256"), _repeat(self._sha256, len(held)))
         kept = self._waiting.filter(pa.array(silent))
@@ -176,10 +182,27 @@ def _repeat(text: str, count: int) -> pa.Array:
 
 def _read_waiting(quarantine: DeltaTable, since: date) -> pa.Table:
     """Read the rows that wait for their level since a session, their numbers from what was kept of them."""
-    columns = ["upload_sha256", "row_number", "symbol", "session", "expectation", "raw", "resolved_by"]
+    columns = [
+        "upload_sha256",
+        "row_number",
+        "symbol",
+        "session",
+        "expectation",
+        "raw",
+        "resolved_by",
+        "quarantined_at",
+    ]
     rows = read_where(quarantine, "session", since, date.max, columns=columns)
     rows = rows.filter((pc.field("expectation") == LEVEL) & pc.field("resolved_by").is_null())
+    rows = _keep_newest(rows.sort_by("quarantined_at"))
     numbers = [json.loads(raw) for raw in rows["raw"].to_pylist()]
     for name in WINDOW_COLUMNS:
         rows = rows.append_column(name, pa.array([number[name] for number in numbers], pa.float64()))
     return rows.select(_WAITING.names).cast(_WAITING)
+
+
+def _keep_newest(rows: pa.Table) -> pa.Table:
+    """Keep of the rows of one symbol and session the last: a day that was sent again waits once."""
+    keys = zip(rows["symbol"].to_pylist(), rows["session"].to_pylist(), strict=True)
+    last = {key: at for at, key in enumerate(keys)}
+    return rows.take(pa.array(sorted(last.values()), pa.int64()))

@@ -11,7 +11,7 @@ A commit that changes files and no row (compaction) says so in its metadata and 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ class LakeState:
     bars: int | None = None
     quarantine: int | None = None
     restatements: int | None = None
+    finished_at: datetime = datetime(1970, 1, 1, tzinfo=UTC)
 
     def version_of(self, table: Table) -> int | None:
         """Return the version of one table."""
@@ -64,7 +65,8 @@ def committed_state(lake: Path) -> LakeState:
         return LakeState()
     newest = pc.max(list_files(opened)["max.sequence"]).as_py()
     (row,) = read_where(opened, "sequence", newest, newest).to_pylist()
-    return LakeState(row["sequence"], row["bars_version"], row["quarantine_version"], row["restatements_version"])
+    versions = (row["bars_version"], row["quarantine_version"], row["restatements_version"])
+    return LakeState(row["sequence"], *versions, row["finished_at"])
 
 
 def open_committed(lake: Path, table: Table, *, version: int | None = None) -> DeltaTable:
@@ -76,7 +78,7 @@ def open_committed(lake: Path, table: Table, *, version: int | None = None) -> D
         Nothing was committed to the table yet, or it has no such version.
     """
     if version is not None:
-        return open_table(lake, table, version=version)
+        return _open_known(lake, table, version)
     known = committed_state(lake).version_of(table)
     if known is None:
         rule = f"table {table.name} must have been written before it is read (closecast ingest FILE begins a lake)"
@@ -84,6 +86,17 @@ def open_committed(lake: Path, table: Table, *, version: int | None = None) -> D
     opened = open_table(lake, table)
     visible = _visible_version(opened, known)
     return opened if visible == opened.version() else open_table(lake, table, version=visible)
+
+
+def _open_known(lake: Path, table: Table, version: int) -> DeltaTable:
+    """Open a version that the catalog names, or one that has a named one's rows."""
+    opened, uploads = open_table(lake, table, version=version), _open_uploads(lake)
+    column = f"{table.name}_version"
+    named = read_where(uploads, column, 0, version, columns=[column]) if uploads else None
+    base = pc.max(named[column]).as_py() if named is not None and named.num_rows else None
+    if base is None or (base != version and _visible_version(opened, base) != version):
+        raise NotFoundError("a version must be one that an upload was committed with", value=version, place=table.name)
+    return opened
 
 
 def find_committed(lake: Path, table: Table) -> DeltaTable | None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -34,6 +34,7 @@ _CONFIGURATION = {
     "delta.enableExpiredLogCleanup": "false",
     "delta.logRetentionDuration": "interval 3650 days",
 }
+_BATCH_ROWS = 1 << 15
 _NO_CLEANUP = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
 
 
@@ -243,6 +244,21 @@ def read_partitions(
         return pa.schema([_dictionary(fields.field(name)) for name in names]).empty_table()
     form = ds.ParquetFileFormat(read_options={"dictionary_columns": ["symbol"]})
     return _open_files(table, files, form, fields.field(key)).to_table(columns=names)
+
+
+def iterate_partitions(table: DeltaTable, shape: Table, values: Sequence[date | str]) -> Iterator[pa.RecordBatch]:
+    """Read partitions a batch at a time, in the table's own schema: for rows that may be too many for memory.
+
+    The files are chosen at once and not with the first batch: deltalake, while it writes what a generator gives, can't
+    be asked for files.
+    """
+    key = str(shape.partition)
+    files = table.file_uris(file_pruning_predicate=[(key, "in", [str(value) for value in values])])
+    found = _open_files(table, files, ds.ParquetFileFormat(), shape.schema.field(key))
+    return (
+        batch.cast(shape.schema)
+        for batch in found.to_batches(columns=shape.schema.names, batch_size=_BATCH_ROWS, batch_readahead=1)
+    )
 
 
 def read_where(

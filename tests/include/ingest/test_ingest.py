@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from include.errors import ClosecastError, InputError
-from include.ingest import changes, ingest, judge
+from include.ingest import changes, ingest, judge, refusals
 from include.ingest.duplicates import Split
 from include.ingest.ingest import find_upload, ingest_session, ingest_upload
 from include.ingest.judge import CONFLICT
@@ -230,7 +230,7 @@ def test_progress_ends_at_the_files_size(settings: Settings, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("module", "part"),
     [
-        (changes, "replace_partitions"),
+        (refusals, "replace_partitions"),
         (changes, "write_file"),
         (changes, "commit_files"),
         (changes, "append_rows"),
