@@ -179,8 +179,8 @@ def run_upkeep(settings: Settings) -> None:
 
 
 def run_other(settings: Settings) -> None:
-    """Ingest another upload, which touches the same sessions."""
-    rows = [make_row("S13", 9, factor=1.04), make_row("S14", 10), make_row("worse", 9, low=1e6)]
+    """Ingest another upload of the same sessions; what it has refused, no release beside it can let pass."""
+    rows = [make_row("S13", 9, factor=1.04), make_row("S14", 10), make_row("worse", 9, factor=-1.0)]
     ingest_upload(settings, write_rows(settings.home / _OUTSIDE / "other.csv", rows))
 
 

@@ -38,7 +38,7 @@ from include.lake.maintain import TABLES, maintain_lake
 from include.settings import Settings
 
 GOALS = {"unexplained": Goal(at_most=0)}
-FOLLOW = ("rerun", "rerun", "other", "beside")
+FOLLOW = ("rerun", "rerun", "rerun", "rerun", "other", "beside")
 _LOG_FILE = re.compile(r"\d{20}\.json|\d{20}\.checkpoint\.parquet|_last_checkpoint")
 
 
@@ -146,7 +146,8 @@ def run_trials(scenes: Sequence[Scene], count: int, *, seed: int) -> Iterator[Re
 def choose_trial(scene: Scene, chance: random.Random, turn: int) -> Trial:
     """Choose a moment, in turn a random one and one at a change, and what follows."""
     if turn % 2:
-        moment = Moment(seconds=chance.uniform(0, scene.normal.seconds))
+        # It was timed with its changes watched, which takes a little longer.
+        moment = Moment(seconds=chance.uniform(0, 0.9 * scene.normal.seconds))
     else:
         # By function first: a file that is moved happens once, and commits are few among folders that are made.
         changes = scene.normal.changes

@@ -9,6 +9,7 @@ No log is ever removed here; ten years of them take some ten megabytes a table.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -27,6 +28,10 @@ ORPHAN_AGE = timedelta(days=1)
 
 LISTINGS_AGE = timedelta(days=35)
 """Blocks of listings that nothing has read for so long are made again when they are wanted."""
+
+
+_STAGED = re.compile(r"\.(parquet|json)#\d+$|^_last_checkpoint#\d+$|^_commit_.*\.json\.tmp$")
+"""Names under which deltalake writes a file before it is renamed; a process that is killed leaves them."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,11 @@ def plan_table(lake: Path, table: Table, *, begin: datetime, now: datetime) -> l
     at_first = open_table(lake, table, version=first).get_add_actions(flatten=True)
     needed |= {unquote(str(path)) for path in at_first.column("path").to_pylist()}
     once = {path for _, path in _read_adds(folder, range(first + 1), partial=True)}
-    removals = []
+    removals = [
+        _remove(table.name, path, "left by a write that died")
+        for path in sorted([*folder.rglob("*#*"), *folder.rglob("_commit_*.json.tmp")])
+        if _STAGED.search(path.name) and _changed_at(path) < now - ORPHAN_AGE
+    ]
     for path in sorted(folder.rglob("*.parquet")):
         name = path.relative_to(folder).as_posix()
         if name.startswith("_delta_log/") or name in needed:

@@ -131,11 +131,7 @@ def write_file(lake: Path, table: Table, value: date, rows: pa.Table) -> AddActi
     path.parent.mkdir(parents=True, exist_ok=True)
     texts = [field.name for field in table.schema if not pa.types.is_floating(field.type)]
     # Prices hardly repeat: a dictionary of them costs twice the time. Arrow's own schema would make text a dictionary.
-    try:
-        pq.write_table(rows.drop_columns([table.partition]), path, use_dictionary=texts, store_schema=False)
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
+    pq.write_table(rows.drop_columns([table.partition]), path, use_dictionary=texts, store_schema=False)
     first, last = rows["symbol"][0].as_py(), rows["symbol"][-1].as_py()
     stats = {"numRecords": rows.num_rows, "minValues": {"symbol": first}, "maxValues": {"symbol": last}}
     return AddAction(

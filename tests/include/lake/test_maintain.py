@@ -89,6 +89,25 @@ def test_an_orphan_goes_after_a_day(home: Settings) -> None:
     assert not orphan.exists()
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "part-00000-2ff37460-c000.snappy.parquet#1",
+        "_delta_log/00000000000000000006.json#1",
+        "_delta_log/00000000000000000010.checkpoint.parquet#2",
+        "_delta_log/_last_checkpoint#1",
+        "_delta_log/_commit_2ff37460.json.tmp",
+    ],
+)
+def test_what_a_killed_write_left_goes_after_a_day(home: Settings, name: str) -> None:
+    left = home.lake / "bars" / name
+    left.write_bytes(b"half")
+    assert maintain_lake(home, now=NOW).removals == []
+    (removal,) = maintain_lake(home, now=NOW + timedelta(days=2)).removals
+    assert (removal.path, removal.why) == (left, "left by a write that died")
+    assert not left.exists()
+
+
 def test_what_a_dead_process_committed_is_taken_back_and_stays_for_the_window(home: Settings) -> None:
     append_rows(home.lake, BARS, bar_rows([bar_row("Z", DAYS[0])]))
     maintain_lake(home)
