@@ -5,6 +5,7 @@ Series are taken in pieces that fit a core's cache, each by one thread; NumPy le
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from models.closed_form.forecasters import Forecaster
 from models.closed_form.panel import Panel, build_panel
 from models.protocol import Floats
 
+_CALIBRATION_WINDOWS = 30  # all would cost the square of the walk's length, and remember regimes long gone
 _PIECE = 1000  # series; of 127 sessions they take 1 MB
 
 
@@ -109,8 +111,8 @@ def bound_by_past_errors(walk: Walk, forecast: Floats, level: float) -> tuple[Fl
     """Lower and upper bound of each log return, (n_series, n_windows), from errors that were known at its origin.
 
     Errors of all series are pooled, each in its window's unit, and their quantiles laid around the forecast in this
-    window's unit: split conformal prediction, whose calibration sample grows with the walk. NaN before the first error
-    is known.
+    window's unit: split conformal prediction, calibrated on the newest 30 such windows. NaN before the first error is
+    known.
 
     Raises
     ------
@@ -123,7 +125,10 @@ def bound_by_past_errors(walk: Walk, forecast: Floats, level: float) -> tuple[Fl
     with np.errstate(divide="ignore", invalid="ignore"):
         scaled = (walk.actual - forecast) / walk.unit  # a price that never moved has no unit
     for window, origin in enumerate(walk.origins):
-        past = scaled[:, [earlier < origin for earlier in walk.origins]]
+        first_unknown = bisect_left(
+            walk.origins, origin
+        )  # the session after an earlier origin is this one at the latest
+        past = scaled[:, max(first_unknown - _CALIBRATION_WINDOWS, 0) : first_unknown]
         past = past[np.isfinite(past)]
         if past.size:
             offsets = np.quantile(past, [(1 - level) / 2, (1 + level) / 2])

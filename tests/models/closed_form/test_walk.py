@@ -63,6 +63,16 @@ def test_pieces_and_threads_change_nothing(prices: np.ndarray, walk: Walk, monke
         assert one[name] == pytest.approx(other[name], rel=1e-9)
 
 
+def test_bounds_go_by_the_newest_thirty_windows() -> None:
+    prices = np.exp(np.cumsum(np.random.default_rng(6).normal(0, 0.02, (5, 60)), axis=1))
+    walked = walk_forward(prices, range(10, 59), lookback=10, forecasters={"mean": FORECASTERS["mean"]})
+    forecast = walked.forecasts["mean"]
+    lower, _ = bound_by_past_errors(walked, forecast, 0.8)
+    newest = ((walked.actual - forecast) / walked.unit)[:, -31:-1]
+    expected = forecast[:, -1] + np.quantile(newest, 0.1) * walked.unit[:, -1]
+    np.testing.assert_allclose(lower[:, -1], expected, rtol=1e-12)
+
+
 def test_bounds_are_quantiles_of_the_errors_known_at_the_origin(walk: Walk) -> None:
     """Origin 12 has no earlier error; 16's target is session 17, so origin 16 does not know it and 17 does."""
     forecast = walk.forecasts["mean"]
