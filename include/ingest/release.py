@@ -11,6 +11,7 @@ import json
 import tempfile
 from collections import Counter
 from collections.abc import Collection
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from include.ingest.report import IngestReport, Origin, report_from_row
 from include.ingest.store import find_kept, keep_upload
 from include.lake.catalog import read_operations
 from include.lake.quarantine import QuarantineFilter, find_upload_hash, read_quarantine
+from include.market.sessions import newest_ingestible_session
+from include.quality.rows import find_broken_rows
 from include.quality.suites import load_suites
 from include.schema import BARS, WINDOW_COLUMNS
 from include.settings import Settings
@@ -38,7 +41,11 @@ def list_releasable(settings: Settings) -> set[str]:
 
     A row that could not be read, a price that is not positive, a session that is none: no release makes bars of these.
     """
-    return {CONFLICT, LEVEL} | {entry.name for entry in load_suites(settings).rows if entry.kind == "order"}
+    return {CONFLICT, LEVEL} | _list_orders(settings)
+
+
+def _list_orders(settings: Settings) -> set[str]:
+    return {entry.name for entry in load_suites(settings).rows if entry.kind == "order"}
 
 
 def release_rows(
@@ -76,11 +83,10 @@ def release_rows(
     if not rows.num_rows:
         raise NotFoundError("a row must be open in quarantine to be released", value="no such row", place="quarantine")
     _require_releasable(settings, rows.to_pylist())
-    uploads: list[str] = rows["upload_sha256"].unique().to_pylist()
-    return [
-        _release(settings, [row for row in rows.to_pylist() if row["upload_sha256"] == upload], who, why)
-        for upload in uploads
-    ]
+    groups: dict[tuple[str, frozenset[str]], list[dict[str, Any]]] = {}
+    for row in rows.to_pylist():
+        groups.setdefault((row["upload_sha256"], _override(settings, row)), []).append(row)
+    return [_release(settings, chosen, overridden, who, why) for (_, overridden), chosen in groups.items()]
 
 
 def _require_reason(why: str) -> None:
@@ -88,10 +94,23 @@ def _require_reason(why: str) -> None:
         raise InputError("a release or a repair must have a reason", value=repr(why), place="why")
 
 
+def _override(settings: Settings, row: dict[str, Any]) -> frozenset[str]:
+    """Return the expectations that a row is let off by its release.
+
+    What refused it and nothing else: a row whose order is wrong may have a level in doubt too. A row that breaks one
+    rule about the order of prices most often breaks the other, so the two go together. One that today's rules accept
+    (its session has closed since, a limit was changed) is let off nothing.
+    """
+    orders = _list_orders(settings)
+    if row["expectation"] in orders:
+        return frozenset(orders)
+    return frozenset({row["expectation"]} & {CONFLICT, LEVEL})
+
+
 def _require_releasable(settings: Settings, rows: list[dict[str, Any]]) -> None:
     allowed = list_releasable(settings)
     for row in rows:
-        if row["expectation"] not in allowed:
+        if row["expectation"] not in allowed and not _passes_now(settings, row):
             rule = f"a row refused by {', '.join(sorted(allowed))} can be released; any other must be repaired"
             raise InputError(rule, value=f"{row['expectation']}: {row['reason']}", place=_place_of(row))
     twice, count = Counter((row["symbol"], row["session"]) for row in rows).most_common(1)[0]
@@ -100,11 +119,24 @@ def _require_releasable(settings: Settings, rows: list[dict[str, Any]]) -> None:
         raise InputError(rule, value=f"{count} rows of {twice[0]} on {twice[1]}", place="quarantine")
 
 
+def _passes_now(settings: Settings, row: dict[str, Any]) -> bool:
+    """Whether a row whose cells could all be read breaks none of today's rules."""
+    numbers = json.loads(row["raw"])
+    if not all(isinstance(numbers.get(name, ""), float | int | None) for name in WINDOW_COLUMNS):
+        return False
+    bars = _build_file([row]).rename_columns({"date": "session"})
+    newest = newest_ingestible_session(settings.calendar, datetime.now(UTC))
+    suite = load_suites(settings).rows
+    return bool((find_broken_rows(bars, suite, settings.calendar, newest_session=newest) < 0).all())
+
+
 def _place_of(row: dict[str, Any]) -> str:
     return f"quarantine, upload {row['upload_sha256'][:12]}, row {row['row_number']}"
 
 
-def _release(settings: Settings, rows: list[dict[str, Any]], who: str, why: str) -> IngestReport:
+def _release(
+    settings: Settings, rows: list[dict[str, Any]], overridden: frozenset[str], who: str, why: str
+) -> IngestReport:
     upload = rows[0]["upload_sha256"]
     with explain_disk("a release", str(settings.scratch)), _open_scratch(settings) as folder:
         path = Path(folder) / f"release-{upload[:12]}.parquet"
@@ -114,7 +146,7 @@ def _release(settings: Settings, rows: list[dict[str, Any]], who: str, why: str)
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         keep_upload(settings, open_source(path), sha256, move=False)
         origin = Origin("release", who, why, upload)
-        return ingest_upload(settings, path, origin=origin, overridden={row["expectation"] for row in rows})
+        return ingest_upload(settings, path, origin=origin, overridden=overridden)
 
 
 def _open_scratch(settings: Settings) -> tempfile.TemporaryDirectory[str]:

@@ -90,3 +90,24 @@ def test_a_late_session_is_not_judged_by_newer_ones(settings: Settings, tmp_path
     ingest_days(settings, tmp_path, range(2, 7))
     report = ingest_days(settings, tmp_path, range(2))[0]
     assert (report.accepted, report.quarantined) == (6, 0)
+
+
+def test_a_day_that_is_sent_again_waits_once_and_blocks_nothing(settings: Settings, tmp_path: Path) -> None:
+    for number, rows in enumerate([[line("X", 0, 1.0)], [line("X", 1, 1000.0)], [line("X", 1, 1001.0)]]):
+        path = tmp_path / f"{number}.csv"
+        path.write_text(HEADER + "".join(rows) + line("CALM", number, 5.0))
+        ingest_upload(settings, path)
+    for number in (2, 3, 4):
+        path = tmp_path / f"later-{number}.csv"
+        path.write_text(HEADER + line("X", number, 1000.0))
+        ingest_upload(settings, path)
+    assert closes_of(settings, "X") == [1.0, 1001.0, 1000.0, 1000.0, 1000.0]
+
+
+def test_a_corrected_anchor_frees_the_row_that_was_held_against_it(settings: Settings, tmp_path: Path) -> None:
+    for number, (at, close) in enumerate([(0, 1000.0), (1, 1.0), (0, 1.0), (2, 1.0)]):
+        path = tmp_path / f"{number}.csv"
+        path.write_text(HEADER + line("X", at, close))
+        ingest_upload(settings, path)
+    assert closes_of(settings, "X") == [1.0, 1.0, 1.0]
+    assert waiting(settings) == []

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from include.errors import InputError, NotFoundError
+from include.ingest import ingest
 from include.ingest.ingest import ingest_upload
 from include.ingest.judge import CONFLICT, LEVEL
 from include.ingest.release import bring_back, list_releasable, release_rows, repair_upload
@@ -113,6 +114,41 @@ def test_what_may_not_be_released_changes_nothing(
         release_rows(settings, wanted, who="desk", why="because")
     assert len(read_operations(settings.lake)) == 1
     assert open_rows(settings).keys() == {2, 3, 5, 6}
+
+
+def test_a_row_that_todays_rules_accept_comes_in_and_is_let_off_nothing(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    day_before = DAY - timedelta(days=1)
+    with monkeypatch.context() as early:
+        early.setattr(ingest, "newest_ingestible_session", lambda *_: day_before)
+        report = ingest_upload(settings, write(tmp_path / "day.csv", row("A"), row("BAD", close=-1.0)))
+    assert (report.accepted, report.quarantined) == (0, 2)
+    wanted = QuarantineFilter(expectation="session_has_closed")
+    with pytest.raises(InputError, match="any other must be repaired"):
+        release_rows(settings, wanted, who="desk", why="closed now")
+    (released,) = release_rows(settings, QuarantineFilter(symbols=["A"]), who="desk", why="closed now")
+    assert (released.added, released.released) == (1, 1)
+
+
+def test_a_row_let_off_one_rule_is_held_to_the_others(settings: Settings, tmp_path: Path) -> None:
+    ingest_upload(settings, write(tmp_path / "0.csv", row("X"), row("W")))
+    after = DAY + timedelta(days=1)
+    far = f"X,{after},1500,2000,1600,1500,10,100\n" + f"W,{after},1500,2000,500,1500,10,100\n"
+    dirty = ingest_upload(settings, write(tmp_path / "1.csv", far))
+    assert sorted(open_rows(settings).values()) == ["level_confirmed", "low_is_lowest"]
+    reports = release_rows(settings, QuarantineFilter(upload=dirty.sha256), who="desk", why="all of it")
+    assert sorted((report.added, report.quarantined) for report in reports) == [(0, 1), (1, 0)]
+    left = read_quarantine(settings.lake, ALL).to_pylist()
+    assert sorted((each["symbol"], each["expectation"]) for each in left) == [("X", LEVEL), ("X", "low_is_lowest")]
+
+
+def test_a_later_upload_of_the_same_symbol_and_session_closes_the_open_row(
+    settings: Settings, dirty: IngestReport, tmp_path: Path
+) -> None:
+    report = ingest_upload(settings, write(tmp_path / "again.csv", row("LOW"), row("OTHER")))
+    assert (report.added, report.released) == (2, 1)
+    assert open_rows(settings).keys() == {3, 5, 6}
 
 
 def test_a_release_without_a_reason_is_refused(settings: Settings, dirty: IngestReport) -> None:
