@@ -41,6 +41,8 @@ from include.uploads.spill import Spill
 
 _WRITERS = 2
 _CELLS_BUDGET_BYTES = 64 << 20
+_MERGE_ROWS = 30_000
+"""Rows merged at once with those that are there: each may have six cells to restate, of 200 bytes."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,13 @@ class LakeChanges:
             coming = pa.concat_tables(plain).sort_by([("session", "ascending"), ("symbol", "ascending")])
         sessions = coming["session"].unique().to_pylist()
         self._sessions.update(sessions)
-        merged = merge_sessions(self._read_before(sessions), coming, at=self._stamp.at)
+        is_there = any(session in self._present or session in self._files for session in sessions)
+        for rows in _cut(coming, _MERGE_ROWS) if is_there else [coming]:
+            self._merge_sessions(rows)
+
+    def _merge_sessions(self, coming: pa.Table) -> None:
+        before = self._read_before(coming["session"].unique().to_pylist())
+        merged = merge_sessions(before, coming, at=self._stamp.at)
         self.counts.update(added=merged.added, restated=merged.restated, unchanged=merged.unchanged)
         for batch in merged.restatements.to_batches():
             self._cells.append(batch)
@@ -181,11 +189,25 @@ class LakeChanges:
         return append_rows(self._lake, RESTATEMENTS, reader)
 
 
+def _find_edges(rows: pa.Table) -> list[int]:
+    """Return where each session begins in rows that are ordered by session, and where the last one ends."""
+    days = rows["session"].cast(pa.int32()).to_numpy()
+    return [0, *(np.flatnonzero(np.diff(days)) + 1).tolist(), len(days)] if len(days) else []
+
+
+def _cut(rows: pa.Table, most: int) -> Iterator[pa.Table]:
+    """Cut rows that are ordered by session into tables of whole sessions, each as short as holds `most` rows."""
+    edges = _find_edges(rows)
+    start = 0
+    for end in edges[1:]:
+        if end - start >= most or end == edges[-1]:
+            yield rows.slice(start, end - start)
+            start = end
+
+
 def _split_sessions(rows: pa.Table) -> Iterator[tuple[date, pa.Table]]:
     """Cut rows that are ordered by session into one table a session, without a copy."""
-    days = rows["session"].cast(pa.int32()).to_numpy()
-    edges = [0, *(np.flatnonzero(np.diff(days)) + 1), len(days)] if len(days) else []
-    for start, end in pairwise(edges):
+    for start, end in pairwise(_find_edges(rows)):
         part = rows.slice(start, end - start)
         yield part["session"][0].as_py(), _with_small_dictionary(part)
 

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
-from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, write_deltalake
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, WriterProperties, write_deltalake
 from deltalake.transaction import AddAction, RemoveAction
 from filelock import FileLock
 
@@ -35,6 +35,9 @@ _CONFIGURATION = {
     "delta.logRetentionDuration": "interval 3650 days",
 }
 _BATCH_ROWS = 1 << 15
+_SMALL_GROUPS = WriterProperties(max_row_group_size=1 << 17)
+"""The writer holds a row group in memory: of a million quarantined rows, as is its own default, that is half a GiB."""
+
 _NO_CLEANUP = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
 
 
@@ -110,6 +113,7 @@ def _write(lake: Path, table: Table, rows: pa.Table | pa.RecordBatchReader, *, m
         partition_by=[table.partition] if table.partition else None,
         name=table.name,
         configuration=_CONFIGURATION,
+        writer_properties=_SMALL_GROUPS,
         post_commithook_properties=_NO_CLEANUP,
     )
     return int(DeltaTable(path).version())
