@@ -125,9 +125,8 @@ def bound_by_past_errors(walk: Walk, forecast: Floats, level: float) -> tuple[Fl
     with np.errstate(divide="ignore", invalid="ignore"):
         scaled = (walk.actual - forecast) / walk.unit  # a price that never moved has no unit
     for window, origin in enumerate(walk.origins):
-        first_unknown = bisect_left(
-            walk.origins, origin
-        )  # the session after an earlier origin is this one at the latest
+        # An origin before this one had its session after it at the latest today.
+        first_unknown = bisect_left(walk.origins, origin)
         past = scaled[:, max(first_unknown - _CALIBRATION_WINDOWS, 0) : first_unknown]
         past = past[np.isfinite(past)]
         if past.size:

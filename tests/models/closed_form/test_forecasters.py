@@ -61,6 +61,11 @@ def test_exponential_smoothing_is_pandas_ewm(prices: np.ndarray) -> None:
     np.testing.assert_allclose(smoothing(build_panel(prices, ORIGINS, 30)), theirs, rtol=1e-12, atol=1e-12)
 
 
+def test_smoothing_that_forgets_at_once_is_the_last_close(prices: np.ndarray) -> None:
+    panel = build_panel(prices, ORIGINS, 12)
+    np.testing.assert_allclose(closed_form_forecasters(alpha=1.0)["exponential_smoothing"](panel), panel.last)
+
+
 def test_one_textbook_series_by_hand() -> None:
     """Log prices 1, 2, 4, 3; season 3, span 2, alpha 1/2."""
     panel = build_panel(np.exp([[1.0, 2.0, 4.0, 3.0]]), [3], 4)
