@@ -8,8 +8,11 @@ import pytest
 
 from include.errors import NotFoundError, UnavailableError
 from include.lake.tables import PROMOTIONS, read_all
-from include.registry.resolve import hash_file, resolve_version
-from include.registry.store import CHAMPION, list_versions, promote_version, rollback_version
+from include.registry.artifact import hash_file
+from include.registry.resolve import resolve_version
+from include.registry.api import CHAMPION
+from include.registry.promote import promote_version, rollback_version
+from include.registry.store import list_versions
 from include.settings import Settings
 from tests.conftest import TrainedHome
 
