@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -21,7 +22,6 @@ PRODUCTION = "Production"
 CHAMPION = "champion"
 TIMEOUT_S = 5.0
 _PAGE = 1000
-_LOOPBACK = ("localhost", "::1")
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,10 @@ def open_registry(settings: Settings) -> Registry:
 def is_loopback(url: str) -> bool:
     """Whether an address is this machine's own, which no proxy may stand between."""
     host = urlsplit(url).hostname or ""
-    return host in _LOOPBACK or host.startswith("127.")
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:  # a name
+        return host == "localhost"
 
 
 class RestRegistry:

@@ -134,7 +134,7 @@ def fetch_registered(settings: Settings, state: RegistryState, version: int) -> 
         It is not registered, lacks a tag, or its graph is not as it was registered.
     """
     if version not in state.versions:
-        rule = f"model {settings.model_name} must be registered and must have this version"
+        rule = f"model {settings.model_name} must be registered, with this version"
         raise NotFoundError(rule, value=version, place="registry")
     return fetch_artifact(settings, describe_version(settings, version, state.versions[version].tags))
 

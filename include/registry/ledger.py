@@ -131,7 +131,7 @@ def list_served(lines: Sequence[Line]) -> list[int]:
         if line.to_version is None or (served and served[-1] == line.to_version):
             continue
         if line.action in ("rollback", "fallback") and line.to_version in served:
-            del served[served.index(line.to_version) :]
+            del served[len(served) - 1 - served[::-1].index(line.to_version) :]
         served.append(line.to_version)
     return served
 
