@@ -1,11 +1,14 @@
-"""Promotes in a process that is killed before the Nth of its steps: python -m tests.include.registry.die HOME URL N."""
+"""Promotes in processes that are killed before the Nth of their steps.
+
+Reads lines of JSON, [home, registry, N]; for each it forks a process, which dies, and writes by which signal.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +38,19 @@ def kill_before(owner: Any, name: str) -> None:
     setattr(owner, name, die)
 
 
-def main(arm: Callable[..., None] = kill_before) -> None:
-    home, url, step = sys.argv[1:]
-    settings = Settings(home=Path(home), mlflow_tracking_uri=url, _env_file=None)
-    arm(*STEPS[int(step)])
-    promote_version(settings, 3, **ARGUMENTS)
+def promote_and_die(home: str, url: str, step: int) -> None:
+    kill_before(*STEPS[step])
+    promote_version(Settings(home=Path(home), mlflow_tracking_uri=url, _env_file=None), 3, **ARGUMENTS)
+
+
+def main() -> None:
+    for line in sys.stdin:
+        child = os.fork()
+        if not child:
+            promote_and_die(*json.loads(line))
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        print(os.WTERMSIG(status), flush=True)
 
 
 if __name__ == "__main__":
