@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -20,7 +20,7 @@ import numpy.typing as npt
 from filelock import FileLock
 
 from include.errors import NotFoundError, UnavailableError
-from include.registry.api import CHAMPION, PRODUCTION, RegistryState, build_state, is_loopback
+from include.registry.api import CHAMPION, PRODUCTION, RegistryState, build_state, is_loopback, open_registry
 from include.registry.artifact import ModelVersion, hash_file
 from include.settings import Settings
 
@@ -32,6 +32,8 @@ Example = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
 EXPERIMENT = "closecast"
 GRAPH = "model.onnx"
+REQUEST = "request"
+"""Tag of a version: which request registered it."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def prepare_store(settings: Settings) -> None:
         return
     (settings.mlflow_home / "artifacts").mkdir(parents=True, exist_ok=True)
     marker = settings.mlflow_home / "prepared-by"
-    installed = version("mlflow")
+    installed = metadata.version("mlflow")
     with FileLock(settings.mlflow_home / ".prepare.lock"):
         if marker.exists() and marker.read_text() == installed:
             return
@@ -128,13 +130,16 @@ def register_graph(
     example
         Raw windows float32 (n, lookback, 6) and what the graph makes of them, float32 (n, 2).
     tags
-        The version's tags: kind and lookback, which `resolve` needs to score, and what led to it.
+        The version's tags: kind and lookback, which `resolve` needs to score, and what led to it. With `request`,
+        which a rerun has in common with a try that died behind this, the rerun finds that try's version.
 
     Returns
     -------
     int
         The version's number.
     """
+    if (made := find_registered(settings, tags.get(REQUEST))) is not None:
+        return made
     import mlflow
     import onnx
 
@@ -152,14 +157,22 @@ def register_graph(
     if not _is_registered(client, settings.model_name):
         client.create_registered_model(settings.model_name, description="Next open and close of every symbol.")
     stored = Path(mlflow.artifacts.download_artifacts(info.model_uri)) / GRAPH
-    made = client.create_model_version(
+    version = client.create_model_version(
         settings.model_name,
         source=info.model_uri,
         run_id=run.info.run_id,
         model_id=info.model_id,
         tags={"onnx_sha256": hash_file(stored), **tags},
     )
-    return int(made.version)
+    return int(version.version)
+
+
+def find_registered(settings: Settings, request: str | None) -> int | None:
+    """Return the version that a request has registered already; MLflow makes a version and its tags in one commit."""
+    if request is None:
+        return None
+    found = open_registry(settings).look().versions.values()
+    return next((each.version for each in found if each.tags.get(REQUEST) == request), None)
 
 
 def _is_registered(client: MlflowClient, name: str) -> bool:
