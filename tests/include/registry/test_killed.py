@@ -60,7 +60,7 @@ def test_a_rerun_makes_it_one_version_and_one_line(mortal: subprocess.Popen[str]
     assert not has_pending(served)
 
 
-@pytest.mark.parametrize("step", [0, 2], ids=["write_atomically", "name_champion"])
+@pytest.mark.parametrize("step", [0, 2, 6], ids=["write_atomically", "name_champion", "unlink"])
 def test_without_a_rerun_the_next_forecast_finishes_it_or_never_saw_it(
     mortal: subprocess.Popen[str], served: Settings, step: int
 ) -> None:
