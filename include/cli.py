@@ -17,12 +17,12 @@ import typer
 from pydantic import ValidationError
 from rich.markup import escape
 
-from include.commands import lake, quarantine
+from include.commands import lake, models, quarantine
 from include.commands import uploads as uploads_command
 from include.commands.ingest import ingest
-from include.commands.options import AsJson, Why
+from include.commands.options import AsJson
 from include.commands.validate import validate
-from include.console import build_table, emit, err, out, show_steps
+from include.console import emit, err, out, show_steps
 from include.errors import ClosecastError, InputError
 from include.home import current_settings, recall_home
 from include.settings import Settings, load_settings
@@ -30,8 +30,7 @@ from include.settings import Settings, load_settings
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, help=__doc__
 )
-models_app = typer.Typer(no_args_is_help=True, help="Registered models: list, show, promote, roll back.")
-app.add_typer(models_app, name="models")
+app.add_typer(models.app, name="models")
 app.add_typer(uploads_command.app, name="uploads")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(lake.app, name="lake")
@@ -175,76 +174,6 @@ def predict(
     run = read_run(settings.lake, report.as_of, report.run_id, table=ADHOC_PREDICTIONS)
     rows = widen_run(run).to_pylist()
     emit(asdict(report) | {"forecasts": rows}, as_json=as_json, render=lambda: show_forecasts(rows, report.summary()))
-
-
-@models_app.command("list")
-def models_list(as_json: AsJson = False) -> None:
-    """List the registered versions."""
-    from include.registry.store import list_versions
-
-    rows = list_versions(current_settings())
-    cells = [
-        [
-            str(row.version),
-            row.kind,
-            row.stage,
-            f"{row.metrics.get('relative_error', float('nan')):.4f}",
-            f"{row.created_at:%Y-%m-%d %H:%M}",
-        ]
-        for row in rows
-    ]
-    columns = ["version", "kind", "stage", "error / last close's", "registered (UTC)"]
-    emit(
-        {"versions": [asdict(row) for row in rows]},
-        as_json=as_json,
-        render=lambda: out.print(build_table("Models", columns, cells, right=3)),
-    )
-
-
-@models_app.command("show")
-def models_show(version: int, as_json: AsJson = False) -> None:
-    """Show one version: its metrics and what led to it."""
-    from include.registry.store import show_version
-
-    row = show_version(current_settings(), version)
-    said = (
-        {"kind": row.kind, "stage": row.stage, "run": row.run_id}
-        | row.tags
-        | {k: f"{v:.6g}" for k, v in row.metrics.items()}
-    )
-    cells = [[key, value] for key, value in said.items()]
-    emit(
-        asdict(row),
-        as_json=as_json,
-        render=lambda: out.print(build_table(f"Version {version}", ["", ""], cells, right=2)),
-    )
-
-
-@models_app.command("promote")
-def models_promote(version: int, why: Why, as_json: AsJson = False) -> None:
-    """Put a version into Production."""
-    from include.registry.store import promote_version
-
-    before = promote_version(current_settings(), version, who=getpass.getuser(), why=why)
-    _emit_change(before, version, as_json)
-
-
-@models_app.command("rollback")
-def models_rollback(
-    why: Why,
-    to: Annotated[int | None, typer.Option(help="A version; the one before by default.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Put an earlier version back into Production."""
-    from include.registry.store import rollback_version
-
-    before, after = rollback_version(current_settings(), to=to, who=getpass.getuser(), why=why)
-    _emit_change(before, after, as_json)
-
-
-def _emit_change(before: int | None, after: int, as_json: bool) -> None:
-    line = f"Production: version {after} (before: {before or 'none'}); effective from the next run"
-    emit({"from_version": before, "to_version": after}, as_json=as_json, render=lambda: out.print(line))
 
 
 @app.command()

@@ -129,15 +129,22 @@ PREDICTIONS = pa.schema(
 
 PROMOTIONS = pa.schema(
     [
+        pa.field("sequence", pa.int64(), nullable=False),
         pa.field("at", _UTC, nullable=False),
         pa.field("model_name", pa.string(), nullable=False),
         pa.field("from_version", pa.int64()),
-        pa.field("to_version", pa.int64(), nullable=False),
+        pa.field("to_version", pa.int64()),
         pa.field("action", pa.string(), nullable=False),
         pa.field("who", pa.string(), nullable=False),
         pa.field("why", pa.string(), nullable=False),
+        pa.field("moved_at", _UTC),
+        pa.field("detail", pa.string()),
+        pa.field("request", pa.string(), nullable=False),
+        pa.field("previous_hash", pa.string(), nullable=False),
+        pa.field("hash", pa.string(), nullable=False),
     ]
 )
+"""The promotion ledger: one line a change of what serves, chained by hash; see `include.registry.ledger`."""
 
 
 class Status(StrEnum):

@@ -118,6 +118,22 @@ def promote(candidates: list[dict[str, Any]], asked_by: str) -> int:
     ).version
 
 
+def roll_back(asked: dict[str, Any], user: str | None, asked_by: str) -> list[str]:
+    """Put an earlier version back into Production; return the sessions to score again, the newest or none.
+
+    A try after one that died behind its line in the ledger finds the line by the run's id, and goes back no further.
+    """
+    from include.lake.bars import newest_session
+    from include.registry.promote import rollback_version
+
+    settings = load_settings()
+    before, after = rollback_version(
+        settings, to=asked["version"], who=f"{user or 'unknown'}, {asked_by}", why=asked["why"], request=asked_by
+    )
+    _say(f"Production: version {after} (before: {before or 'none'}); effective from the next run")
+    return [newest_session(settings.lake).isoformat()] if asked["rescore"] else []
+
+
 def bring_back(asked: dict[str, Any], user: str | None, asked_by: str) -> list[str]:
     """Release quarantined rows or repair an upload; return the scored sessions that this touches.
 

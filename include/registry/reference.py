@@ -10,7 +10,7 @@ from pathlib import Path
 
 from include.errors import NotFoundError
 from include.quality.drift import DriftReference
-from include.registry.resolve import ModelVersion, hash_file
+from include.registry.artifact import ModelVersion, hash_file
 from include.settings import Settings
 
 REFERENCE = "drift_reference.json"

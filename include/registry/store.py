@@ -1,8 +1,4 @@
-"""What needs MLflow's client: log and register a version, list, promote, roll back, fetch an artifact.
-
-Stage and alias move together: Production and `champion`. Every change is appended to the table `promotions`, because
-the registry itself keeps no history of either.
-"""
+"""What needs MLflow's client: log and register a version, list, fetch an artifact, ask the local store."""
 
 from __future__ import annotations
 
@@ -14,19 +10,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 from filelock import FileLock
 
 from include.errors import NotFoundError, UnavailableError
-from include.lake.tables import PROMOTIONS, append_rows, read_all
-from include.registry.resolve import PRODUCTION, ModelVersion, hash_file
+from include.registry.api import CHAMPION, PRODUCTION, RegistryState, build_state, is_loopback, open_registry
+from include.registry.artifact import ModelVersion, hash_file
 from include.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,8 +31,9 @@ if TYPE_CHECKING:
 Example = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
 EXPERIMENT = "closecast"
-CHAMPION = "champion"
 GRAPH = "model.onnx"
+REQUEST = "request"
+"""Tag of a version: which request registered it."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +65,8 @@ def connect(settings: Settings) -> MlflowClient:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    if is_loopback(settings.tracking_uri):
+        _keep_off_proxy(settings.tracking_uri)
     prepare_store(settings)
     import mlflow
     from mlflow.tracking import MlflowClient
@@ -84,13 +82,22 @@ def connect(settings: Settings) -> MlflowClient:
     return client
 
 
+def _keep_off_proxy(url: str) -> None:
+    """Let the client reach this machine itself: through the shell's proxy it would reach another one's loopback."""
+    host = str(urlsplit(url).hostname)
+    for name in ("NO_PROXY", "no_proxy"):
+        kept = [each for each in os.environ.get(name, "").split(",") if each]
+        if host not in kept:
+            os.environ[name] = ",".join([*kept, host])
+
+
 def prepare_store(settings: Settings) -> None:
     """Make or migrate the local store's database, one process at a time: two at once leave it half made."""
     if settings.tracking_uri.startswith("http"):
         return
     (settings.mlflow_home / "artifacts").mkdir(parents=True, exist_ok=True)
     marker = settings.mlflow_home / "prepared-by"
-    installed = version("mlflow")
+    installed = metadata.version("mlflow")
     with FileLock(settings.mlflow_home / ".prepare.lock"):
         if marker.exists() and marker.read_text() == installed:
             return
@@ -123,13 +130,16 @@ def register_graph(
     example
         Raw windows float32 (n, lookback, 6) and what the graph makes of them, float32 (n, 2).
     tags
-        The version's tags: kind and lookback, which `resolve` needs to score, and what led to it.
+        The version's tags: kind and lookback, which `resolve` needs to score, and what led to it. With `request`,
+        which a rerun has in common with a try that died behind this, the rerun finds that try's version.
 
     Returns
     -------
     int
         The version's number.
     """
+    if (made := find_registered(settings, tags.get(REQUEST))) is not None:
+        return made
     import mlflow
     import onnx
 
@@ -147,14 +157,22 @@ def register_graph(
     if not _is_registered(client, settings.model_name):
         client.create_registered_model(settings.model_name, description="Next open and close of every symbol.")
     stored = Path(mlflow.artifacts.download_artifacts(info.model_uri)) / GRAPH
-    made = client.create_model_version(
+    version = client.create_model_version(
         settings.model_name,
         source=info.model_uri,
         run_id=run.info.run_id,
         model_id=info.model_id,
         tags={"onnx_sha256": hash_file(stored), **tags},
     )
-    return int(made.version)
+    return int(version.version)
+
+
+def find_registered(settings: Settings, request: str | None) -> int | None:
+    """Return the version that a request has registered already; MLflow makes a version and its tags in one commit."""
+    if request is None:
+        return None
+    found = open_registry(settings).look().versions.values()
+    return next((each.version for each in found if each.tags.get(REQUEST) == request), None)
 
 
 def _is_registered(client: MlflowClient, name: str) -> bool:
@@ -177,7 +195,6 @@ def list_versions(settings: Settings) -> list[RegistryRow]:
 
 
 def _read_row(client: MlflowClient, row: Any, aliases: dict[str, str]) -> RegistryRow:
-    metrics = client.get_run(row.run_id).data.metrics if row.run_id else {}
     return RegistryRow(
         version=int(row.version),
         kind=row.tags.get("kind", "?"),
@@ -185,9 +202,21 @@ def _read_row(client: MlflowClient, row: Any, aliases: dict[str, str]) -> Regist
         aliases=sorted(alias for alias, version in aliases.items() if int(version) == int(row.version)),
         created_at=datetime.fromtimestamp(row.creation_timestamp / 1000, UTC),
         run_id=row.run_id or "",
-        metrics=dict(metrics),
+        metrics=_read_metrics(client, row.run_id),
         tags=dict(row.tags),
     )
+
+
+def _read_metrics(client: MlflowClient, run_id: str | None) -> dict[str, float]:
+    """Return what a run measured; nothing where it was removed by `mlflow gc`, which leaves its versions."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return dict(client.get_run(run_id).data.metrics) if run_id else {}
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return {}
+        raise UnavailableError("MLflow must answer", value=error.message[:200], place=run_id) from error
 
 
 def show_version(settings: Settings, version: int) -> RegistryRow:
@@ -202,81 +231,6 @@ def show_version(settings: Settings, version: int) -> RegistryRow:
     if not found:
         raise NotFoundError(f"model {settings.model_name} must have this version", value=version, place="registry")
     return found[0]
-
-
-def promote_version(settings: Settings, version: int, *, who: str, why: str, action: str = "promote") -> int | None:
-    """Put a version into Production, alone, move the alias with it, and write it down.
-
-    Returns
-    -------
-    int or None
-        The version that was in Production before.
-    """
-    show_version(settings, version)
-    client = connect(settings)
-    before = production_version(settings)
-    with quiet_stages():
-        # Without archiving, two versions would share the stage and the higher number would serve.
-        client.transition_model_version_stage(
-            settings.model_name, str(version), PRODUCTION, archive_existing_versions=True
-        )
-    client.set_registered_model_alias(settings.model_name, CHAMPION, str(version))
-    row = {
-        "at": datetime.now(UTC),
-        "model_name": settings.model_name,
-        "from_version": before,
-        "to_version": version,
-        "action": action,
-        "who": who,
-        "why": why,
-    }
-    append_rows(settings.lake, PROMOTIONS, pa.Table.from_pylist([row], schema=PROMOTIONS.schema))
-    return before
-
-
-def production_version(settings: Settings) -> int | None:
-    """Return the version in Production, or None."""
-    client = connect(settings)
-    if not _is_registered(client, settings.model_name):
-        return None
-    with quiet_stages():
-        rows = client.get_latest_versions(settings.model_name, stages=[PRODUCTION])
-    return max((int(row.version) for row in rows), default=None)
-
-
-def rollback_version(settings: Settings, *, to: int | None, who: str, why: str) -> tuple[int | None, int]:
-    """Put an earlier version back into Production, the one before the newest promotion by default.
-
-    Returns
-    -------
-    tuple
-        The version that served and the one that serves now.
-
-    Raises
-    ------
-    NotFoundError
-        There is no earlier version to go back to.
-    """
-    target = to if to is not None else _previous_version(settings)
-    before = promote_version(settings, target, who=who, why=why, action="rollback")
-    return before, target
-
-
-def _previous_version(settings: Settings) -> int:
-    """Return what served before the version that serves, by the promotions."""
-    serving = production_version(settings)
-    changes = read_all(settings.lake, PROMOTIONS).filter(pc.field("model_name") == settings.model_name).sort_by("at")
-    registered = {row.version for row in list_versions(settings)}
-    served: list[int] = []
-    for row in changes.to_pylist():
-        if row["action"] == "rollback" and row["to_version"] in served:
-            del served[served.index(row["to_version"]) :]  # what came after it was taken back
-        served.append(row["to_version"])
-    earlier = [version for version in served if version != serving and version in registered]
-    if not earlier:
-        rule = "a version must have served before the one in Production"
-        raise NotFoundError(rule, value=serving, place="promotions")
-    return earlier[-1]
 
 
 def download_graph(settings: Settings, version: ModelVersion, target: Path) -> None:
@@ -305,20 +259,59 @@ def _download(uri: str, target: Path) -> None:
         shutil.move(found, target)
 
 
-def ask_local_store(settings: Settings, path: str, query: dict[str, Any]) -> dict[str, Any]:
-    """Answer the two questions of `resolve` from the local store, in the shape of the REST interface."""
+class LocalRegistry:
+    """The local store, asked and told in process what `include.registry.api` asks and tells a server."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._name = settings.model_name
+        self._client = connect(settings)
+
+    def look(self) -> RegistryState:
+        """Read the registered model."""
+        from mlflow.exceptions import MlflowException
+
+        with quiet_stages():
+            try:
+                model = self._client.get_registered_model(self._name)
+            except MlflowException:
+                return RegistryState({}, None, {})
+            rows = self._client.search_model_versions(f"name = '{self._name}'")
+            return build_state([_as_rest(row) for row in rows], model.aliases, model.tags)
+
+    def put_in_production(self, version: int) -> None:
+        """Move a version into Production, alone."""
+        with quiet_stages(), _as_our_errors(self._name):
+            self._client.transition_model_version_stage(
+                self._name, str(version), PRODUCTION, archive_existing_versions=True
+            )
+
+    def name_champion(self, version: int) -> None:
+        """Point the alias at a version."""
+        with _as_our_errors(self._name):
+            self._client.set_registered_model_alias(self._name, CHAMPION, str(version))
+
+    def tag_model(self, key: str, value: str) -> None:
+        """Set a tag of the registered model."""
+        with _as_our_errors(self._name):
+            self._client.set_registered_model_tag(self._name, key, value)
+
+
+@contextmanager
+def _as_our_errors(name: str) -> Iterator[None]:
     from mlflow.exceptions import MlflowException
 
-    client = connect(settings)
-    with quiet_stages():
-        try:
-            if path == "model-versions/get":
-                return {"model_version": _as_rest(client.get_model_version(query["name"], query["version"]))}
-            rows = client.get_latest_versions(query["name"], stages=query["stages"])
-        except MlflowException as error:
-            raise NotFoundError(f"model {query['name']} must be registered, with this version", value=query) from error
-    return {"model_versions": [_as_rest(row) for row in rows]}
+    try:
+        yield
+    except MlflowException as error:
+        kind = NotFoundError if error.error_code == "RESOURCE_DOES_NOT_EXIST" else UnavailableError
+        raise kind("the registry must take a change", value=error.message[:200], place=name) from error
 
 
 def _as_rest(row: Any) -> dict[str, Any]:
-    return {"version": row.version, "tags": [{"key": key, "value": value} for key, value in row.tags.items()]}
+    tags = [{"key": key, "value": value} for key, value in row.tags.items()]
+    return {
+        "version": row.version,
+        "tags": tags,
+        "current_stage": row.current_stage,
+        "last_updated_timestamp": row.last_updated_timestamp,
+    }

@@ -25,7 +25,8 @@ from include.lake.identity_file import load_symbol_changes
 from include.lake.tables import ADHOC_PREDICTIONS, PREDICTIONS, QUARANTINE, Table, append_rows, read_where
 from include.market.sessions import next_session
 from include.provenance import code_version, environment_hash
-from include.registry.resolve import ModelVersion, resolve_version
+from include.registry.artifact import ModelVersion
+from include.registry.resolve import resolve_version
 from include.schema import TARGETS, Status
 from include.scoring.graph import load_graph, run_graph
 from include.scoring.universe import Universe, judge_universe
@@ -47,6 +48,7 @@ class ScoreReport:
     rows: int
     statuses: dict[str, int]
     seconds: dict[str, float]
+    model_note: str | None = None
 
     def summary(self) -> str:
         """Return one line for people."""
@@ -55,6 +57,7 @@ class ScoreReport:
             f"{self.as_of} scored by {self.model_kind} version {self.model_version}"
             f" on bars version {self.bars_version}: {self.rows:,} rows for {self.target_session}"
             f" ({counts}), {sum(self.seconds.values()):.2f} s"
+            f"{f'; {self.model_note}' if self.model_note else ''}"
         )
 
 
@@ -128,6 +131,7 @@ def _score(
         rows.num_rows,
         dict(statuses.most_common()),
         clock.laps,
+        model.note,
     )
 
 

@@ -25,9 +25,10 @@ from include.lake.identity_file import load_symbol_changes
 from include.provenance import code_version, environment_hash
 from include.quality.drift import FEWEST_SESSIONS, build_reference
 from include.quality.snapshot import require_valid_snapshot
+from include.registry.artifact import hash_file
+from include.registry.promote import promote_version
 from include.registry.reference import REFERENCE
-from include.registry.resolve import hash_file
-from include.registry.store import EXPERIMENT, GRAPH, connect, promote_version, register_graph
+from include.registry.store import EXPERIMENT, GRAPH, connect, register_graph
 from include.schema import TARGETS
 from include.scoring.graph import load_graph, run_graph
 from include.settings import Settings

@@ -32,6 +32,7 @@ EDGES = {
     "maintain_lake": {"maintain": set()},
     "predict_on_demand": {"predict": set()},
     "repair_quarantine": {"bring_back": {"score_again"}, "score_again": set()},
+    "rollback_model": {"roll_back": {"score_again"}, "score_again": set()},
     "retrain_weekly": {"snapshot": {"fit"}, "fit": {"promote"}, "promote": set()},
 }
 SECTIONS = ("**What**", "**When**", "**Reads**", "**Writes**", "**On failure**", "**Settings**")
@@ -97,7 +98,8 @@ def test_parsing_loads_nothing_heavy() -> None:
     code = (
         "import sys, airflow.sdk\n"
         f"sys.path[:0] = [{str(PROJECT_ROOT / 'dags')!r}, {str(PROJECT_ROOT / 'plugins')!r}]\n"
-        "import maintain_lake, market_close, predict_on_demand, repair_quarantine, retrain_weekly, upload_sensor\n"
+        "import maintain_lake, market_close, predict_on_demand, repair_quarantine, retrain_weekly, rollback_model\n"
+        "import upload_sensor\n"
         f"print(sorted(set({HEAVY!r}) & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ})

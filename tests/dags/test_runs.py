@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.compute as pc
 import pytest
 
+from include import tasks
 from include.ingest.ingest import ingest_upload
+from include.lake.bars import newest_session
 from include.lake.catalog import read_operations
 from include.lake.predictions import read_newest_run, read_run, scored_sessions
 from include.lake.tables import ADHOC_PREDICTIONS, PROMOTIONS, read_all
+from include.registry.ledger import read_ledger
+from include.registry.promote import promote_version
 from include.registry.resolve import resolve_version
 from include.scoring.score import score_session
 from include.settings import load_settings
@@ -79,6 +83,25 @@ def test_retrain_weekly_promotes_the_best(dag_bag: DagBag, home: TrainedHome) ->
     newest = read_all(home.settings.lake, PROMOTIONS).sort_by("at").to_pylist()[-1]
     assert newest["to_version"] == serving.version
     assert newest["who"].startswith("retrain_weekly")
+
+
+def test_rollback_model_goes_back_once_and_scores_again(dag_bag: DagBag, home: TrainedHome) -> None:
+    lake = home.settings.lake
+    serving = resolve_version(home.settings).version
+    other = 1 if serving != 1 else 2
+    promote_version(home.settings, other, who="tests", why="to roll back from")
+    run = run_dag(dag_bag, "rollback_model", {"why": "errors doubled", "rescore": True})
+    assert run.state == "success"
+    assert resolve_version(home.settings).version == serving
+    line = read_ledger(home.settings)[-1]
+    assert (line.action, line.from_version, line.to_version, line.why) == ("rollback", other, serving, "errors doubled")
+    assert line.request == run.run_id
+    again = read_newest_run(lake, newest_session(lake))
+    assert again["run_id"][0].as_py().startswith(run.run_id)
+    assert set(again["model_version"].to_pylist()) == {serving}
+    asked = {"version": None, "why": "errors doubled", "rescore": False}
+    assert tasks.roll_back(asked, None, run.run_id) == []  # the retry of a task that died behind its commit
+    assert resolve_version(home.settings).version == serving
 
 
 def test_repair_quarantine_releases_and_scores_what_that_touches(dag_bag: DagBag, home: TrainedHome) -> None:

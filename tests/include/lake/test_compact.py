@@ -31,7 +31,8 @@ DAYS = [date(2018, 6, 1) + timedelta(days=number) for number in range(3)]
 
 def promotion(number: int) -> pa.Table:
     row = {"at": MOMENT, "model_name": "m", "from_version": None, "to_version": number, "action": "promote"}
-    return pa.Table.from_pylist([row | {"who": "me", "why": "x"}], PROMOTIONS.schema)
+    chain = {"sequence": number, "request": str(number), "previous_hash": "", "hash": ""}
+    return pa.Table.from_pylist([row | {"who": "me", "why": "x"} | chain], PROMOTIONS.schema)
 
 
 def promoted(lake: Path) -> list[int]:

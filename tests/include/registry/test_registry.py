@@ -8,8 +8,11 @@ import pytest
 
 from include.errors import NotFoundError, UnavailableError
 from include.lake.tables import PROMOTIONS, read_all
-from include.registry.resolve import hash_file, resolve_version
-from include.registry.store import CHAMPION, list_versions, promote_version, rollback_version
+from include.registry.api import CHAMPION
+from include.registry.artifact import hash_file
+from include.registry.promote import promote_version, rollback_version
+from include.registry.resolve import resolve_version
+from include.registry.store import list_versions
 from include.settings import Settings
 from tests.conftest import TrainedHome
 
@@ -61,7 +64,7 @@ def test_a_damaged_graph_is_fetched_again(settings: Settings) -> None:
 def test_an_unknown_version_is_named(settings: Settings) -> None:
     with pytest.raises(NotFoundError, match="must be registered, with this version.*99"):
         resolve_version(settings, 99)
-    with pytest.raises(NotFoundError, match=r"must have this version\. Received: 99"):
+    with pytest.raises(NotFoundError, match=r"must be registered, with this version\. Received: 99"):
         promote_version(settings, 99, who="ada", why="none")
 
 
@@ -84,6 +87,6 @@ def test_rolling_back_twice_goes_back_twice_and_promoting_again_changes_nothing(
     with pytest.raises(NotFoundError, match="this version"):
         promote_version(settings, 77, who="ada", why="never was")
     assert rollback_version(settings, to=None, who="ada", why="worse") == (2, 1)
+    assert rollback_version(settings, to=None, who="ada", why="worse") == (1, 2)  # was there when the ledger began
     with pytest.raises(NotFoundError, match="must have served before"):
         rollback_version(settings, to=None, who="ada", why="nothing before")
-    promote_version(settings, 2, who="ada", why="restore")

@@ -89,6 +89,15 @@ def test_prediction_at_will_takes_symbols_and_a_version(trained_home: TrainedHom
     assert run["predicted"].to_pylist() == pytest.approx(run["last_close"].to_pylist(), rel=1e-6)
 
 
+def test_a_registry_that_is_down_stops_no_forecast_and_the_report_says_so(trained_home: TrainedHome) -> None:
+    score_session(trained_home.settings, LAST)
+    down = trained_home.settings.model_copy(update={"mlflow_tracking_uri": "http://127.0.0.1:9"})
+    report = score_session(down, LAST)
+    assert report.model_version == score_session(trained_home.settings, LAST).model_version
+    assert "the registry is down" in report.summary()
+    assert report.rows > 0
+
+
 def test_an_unknown_symbol_is_named_and_nothing_written(trained_home: TrainedHome) -> None:
     with pytest.raises(InputError, match=r"universe of session 2024-03-26\. Received: nosuch"):
         predict_symbols(trained_home.settings, LAST, symbols=["sim03", "nosuch"])

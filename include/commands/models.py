@@ -1,0 +1,179 @@
+"""`closecast models`: what is registered, what serves, who changed it, and the way back."""
+
+from __future__ import annotations
+
+import getpass
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from include.commands.options import AsJson, Why
+from include.console import build_table, emit, out, show_steps
+from include.errors import ClosecastError, InputError
+
+if TYPE_CHECKING:
+    from include.registry.ledger import Line
+    from include.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, help="Registered models: list, show, promote, roll back, history, verify.")
+
+
+@app.command("list")
+def list_models(as_json: AsJson = False) -> None:
+    """List the registered versions."""
+    from include.home import current_settings
+    from include.registry.store import list_versions
+
+    rows = list_versions(current_settings())
+    cells = [
+        [
+            str(row.version),
+            row.kind,
+            row.stage,
+            f"{row.metrics.get('relative_error', float('nan')):.4f}",
+            f"{row.created_at:%Y-%m-%d %H:%M}",
+        ]
+        for row in rows
+    ]
+    columns = ["version", "kind", "stage", "error / last close's", "registered (UTC)"]
+    emit(
+        {"versions": [asdict(row) for row in rows]},
+        as_json=as_json,
+        render=lambda: out.print(build_table("Models", columns, cells, right=3)),
+    )
+
+
+@app.command("show")
+def show_model(version: int, as_json: AsJson = False) -> None:
+    """Show one version: its metrics and what led to it."""
+    from include.home import current_settings
+    from include.registry.store import show_version
+
+    row = show_version(current_settings(), version)
+    said = (
+        {"kind": row.kind, "stage": row.stage, "run": row.run_id}
+        | row.tags
+        | {k: f"{v:.6g}" for k, v in row.metrics.items()}
+    )
+    cells = [[key, value] for key, value in said.items()]
+    emit(
+        asdict(row),
+        as_json=as_json,
+        render=lambda: out.print(build_table(f"Version {version}", ["", ""], cells, right=2)),
+    )
+
+
+@app.command("promote")
+def promote(version: int, why: Why, as_json: AsJson = False) -> None:
+    """Put a version into Production."""
+    from include.home import current_settings
+    from include.registry.promote import promote_version
+
+    before = promote_version(current_settings(), version, who=getpass.getuser(), why=why)
+    _emit_change(before, version, [], as_json)
+
+
+@app.command("rollback")
+def roll_back(
+    why: Why,
+    to: Annotated[int | None, typer.Option(help="A version; the one that served before by default.")] = None,
+    rescore: Annotated[bool, typer.Option("--rescore", help="Score the newest session again, at once.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Put an earlier version back into Production."""
+    from include.home import current_settings
+    from include.registry.promote import rollback_version
+
+    settings = current_settings()
+    before, after = rollback_version(settings, to=to, who=getpass.getuser(), why=why)
+    _emit_change(before, after, _score_newest(settings) if rescore else [], as_json)
+
+
+def _score_newest(settings: Settings) -> list[str]:
+    """Validate, score and publish the newest session; return what was written."""
+    from include.lake.bars import newest_session
+    from include.quality.results import require_valid
+    from include.quality.session import validate_session
+    from include.scoring.publish import publish_session
+    from include.scoring.score import score_session
+
+    day = newest_session(settings.lake)
+    with show_steps() as step:
+        line = step(f"Score {day}")
+        require_valid(validate_session(settings, day))
+        line.finish(score_session(settings, day, run_id="rollback").summary())
+    return [str(path) for path in publish_session(settings, day)]
+
+
+def _emit_change(before: int | None, after: int, files: list[str], as_json: bool) -> None:
+    said = f"Production: version {after} (before: {before or 'none'}); effective from the next run"
+    payload = {"from_version": before, "to_version": after, "files": files}
+    emit(payload, as_json=as_json, render=lambda: out.print("\n".join([said, *files]), soft_wrap=True))
+
+
+@app.command("history")
+def show_history(
+    at: Annotated[str | None, typer.Option(help="Which version served then: 2026-03-01T00:00Z.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the promotion ledger: which version served from when on, who changed it, and why."""
+    from include.home import current_settings
+    from include.registry.ledger import read_ledger, select_model, serving_line
+
+    settings = current_settings()
+    lines = select_model(settings, read_ledger(settings))
+    if at is None:
+        emit({"history": [asdict(line) for line in lines]}, as_json=as_json, render=lambda: _show_lines(lines))
+        return
+    moment = parse_moment(at)
+    line = serving_line(lines, moment)
+    version = line.to_version if line else None
+    payload = {"at": moment, "version": version, "line": asdict(line) if line else None}
+    said = f"{moment:%Y-%m-%d %H:%M:%S} UTC: " + (f"version {version}" if version is not None else "nothing served")
+    emit(payload, as_json=as_json, render=lambda: out.print(said))
+
+
+def parse_moment(text: str) -> datetime:
+    """Read a moment; one without a zone is UTC.
+
+    Raises
+    ------
+    InputError
+        It is not in ISO 8601.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InputError("a moment must be as 2026-03-01T00:00Z", value=text) from error
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _show_lines(lines: list[Line]) -> None:
+    cells: list[list[Any]] = [
+        [
+            f"{line.at:%Y-%m-%d %H:%M:%S}",
+            "" if line.from_version is None else str(line.from_version),
+            "" if line.to_version is None else str(line.to_version),
+            line.action,
+            escape(line.who),
+            escape(line.why),
+        ]
+        for line in lines
+    ]
+    out.print(build_table("Promotions", ["at (UTC)", "from", "to", "action", "who", "why"], cells, right=6))
+
+
+@app.command("verify")
+def verify(as_json: AsJson = False) -> None:
+    """Check that no line of the promotion ledger was changed, left out or put elsewhere."""
+    from include.home import current_settings
+    from include.registry.verify import verify_ledger
+
+    checked = verify_ledger(current_settings())
+    if checked.faults:
+        raise ClosecastError("the promotion ledger must be as it was written", value="; ".join(checked.faults))
+    said = f"{checked.lines} line(s), each follows the one before{f'; {checked.note}' if checked.note else ''}"
+    emit(asdict(checked), as_json=as_json, render=lambda: out.print(said))

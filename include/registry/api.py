@@ -1,0 +1,172 @@
+"""What is asked of the registry, and told it, in plain values: over REST where a server is set, else in process.
+
+Importing MLflow's client costs seconds that a forecast at close, and a rollback, do not have; a request costs
+milliseconds. `include.registry.store` answers the same questions from the local store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import requests
+
+from include.errors import NotFoundError, UnavailableError
+from include.settings import Settings
+
+PRODUCTION = "Production"
+CHAMPION = "champion"
+TIMEOUT_S = 5.0
+_PAGE = 1000
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A version as the registry has it; `moved_at` is when its stage, tags or description last changed."""
+
+    version: int
+    stage: str
+    tags: Mapping[str, str]
+    moved_at: datetime | None
+
+
+@dataclass(frozen=True)
+class RegistryState:
+    """One look at the registered model.
+
+    Attributes
+    ----------
+    versions
+        By number; a deleted one is not there.
+    champion
+        The version that the alias names, None where it names none, or one that was deleted.
+    tags
+        Of the registered model itself.
+    """
+
+    versions: Mapping[int, Registered]
+    champion: int | None
+    tags: Mapping[str, str]
+
+    @property
+    def in_production(self) -> frozenset[int]:
+        """The versions whose stage is Production."""
+        return frozenset(number for number, each in self.versions.items() if each.stage == PRODUCTION)
+
+
+class Registry(Protocol):
+    """The questions and changes; each raises NotFoundError and UnavailableError."""
+
+    def look(self) -> RegistryState:
+        """Read the registered model; one that is not registered has no versions."""
+
+    def put_in_production(self, version: int) -> None:
+        """Move a version into Production and what is there to Archived, in one transaction."""
+
+    def name_champion(self, version: int) -> None:
+        """Point the alias at a version."""
+
+    def tag_model(self, key: str, value: str) -> None:
+        """Set a tag of the registered model."""
+
+
+def open_registry(settings: Settings) -> Registry:
+    """Return the registry that the settings name."""
+    if settings.tracking_uri.startswith("http"):
+        return RestRegistry(settings)
+    from include.registry.store import LocalRegistry
+
+    return LocalRegistry(settings)
+
+
+def is_loopback(url: str) -> bool:
+    """Whether an address is this machine's own, which no proxy may stand between."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:  # a name
+        return host == "localhost"
+
+
+class RestRegistry:
+    """An MLflow server."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._name = settings.model_name
+        self._root = f"{settings.tracking_uri.rstrip('/')}/api/2.0/mlflow"
+        self._session = requests.Session()
+        self._session.trust_env = not is_loopback(self._root)  # else the shell's proxy is asked for 127.0.0.1
+
+    def look(self) -> RegistryState:
+        """Read the registered model: two requests, more where it has over a thousand versions."""
+        try:
+            model = self._call("GET", "registered-models/get", {"name": self._name})["registered_model"]
+        except NotFoundError:
+            return RegistryState({}, None, {})
+        rows: list[dict[str, Any]] = []
+        query: dict[str, Any] = {"filter": f"name='{self._name}'", "max_results": _PAGE}
+        while True:
+            found = self._call("GET", "model-versions/search", query)
+            rows += found.get("model_versions", [])
+            if not (token := found.get("next_page_token")):
+                break
+            query["page_token"] = token
+        return build_state(rows, {each["alias"]: each["version"] for each in model.get("aliases", [])}, _tags(model))
+
+    def put_in_production(self, version: int) -> None:
+        """Move a version into Production, alone."""
+        # Without archiving, two versions would share the stage and MLflow's own address of it takes the higher number.
+        body = {"stage": PRODUCTION, "archive_existing_versions": True}
+        self._call("POST", "model-versions/transition-stage", self._named(version) | body)
+
+    def name_champion(self, version: int) -> None:
+        """Point the alias at a version."""
+        self._call("POST", "registered-models/alias", self._named(version) | {"alias": CHAMPION})
+
+    def tag_model(self, key: str, value: str) -> None:
+        """Set a tag of the registered model."""
+        self._call("POST", "registered-models/set-tag", {"name": self._name, "key": key, "value": value})
+
+    def _named(self, version: int) -> dict[str, Any]:
+        return {"name": self._name, "version": str(version)}
+
+    def _call(self, method: str, path: str, said: dict[str, Any]) -> dict[str, Any]:
+        url = f"{self._root}/{path}"
+        carried: dict[str, Any] = {"params": said} if method == "GET" else {"json": said}
+        try:
+            answer = self._session.request(method, url, timeout=TIMEOUT_S, **carried)
+        except requests.RequestException as error:
+            raise UnavailableError("the MLflow server must answer", value=type(error).__name__, place=url) from error
+        if answer.status_code == requests.codes.not_found and "RESOURCE_DOES_NOT_EXIST" in answer.text:
+            raise NotFoundError(f"model {self._name} must be registered, with this version", value=said, place=url)
+        if not answer.ok:
+            raise UnavailableError("the MLflow server must answer", value=f"HTTP {answer.status_code}", place=url)
+        try:
+            found = answer.json()
+        except requests.JSONDecodeError as error:  # a login page, or another program on its port
+            value = answer.headers.get("Content-Type", "no type")
+            raise UnavailableError("the MLflow server must answer in JSON", value=value, place=url) from error
+        if not isinstance(found, dict):
+            raise UnavailableError("the MLflow server must answer a JSON object", value=type(found).__name__, place=url)
+        return found
+
+
+def build_state(rows: list[dict[str, Any]], aliases: Mapping[str, Any], tags: Mapping[str, str]) -> RegistryState:
+    """Turn versions as REST gives them into a state."""
+    versions = {int(row["version"]): _read_version(row) for row in rows}
+    champion = int(aliases[CHAMPION]) if CHAMPION in aliases else None
+    return RegistryState(versions, champion if champion in versions else None, tags)
+
+
+def _read_version(row: dict[str, Any]) -> Registered:
+    moved = row.get("last_updated_timestamp")
+    moved_at = datetime.fromtimestamp(int(moved) / 1000, UTC) if moved else None
+    return Registered(int(row["version"]), str(row.get("current_stage", "None")), _tags(row), moved_at)
+
+
+def _tags(row: dict[str, Any]) -> dict[str, str]:
+    return {str(tag["key"]): str(tag.get("value", "")) for tag in row.get("tags", [])}

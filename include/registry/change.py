@@ -1,0 +1,143 @@
+"""Change which version serves: registry, ledger and what is written down for a run without a registry, as one.
+
+Neither a file nor the ledger can commit together with the registry. So what is to be done is written down first, under
+a lock that all processes of the home share; whoever takes the lock next finishes what a dead process left. Each step
+can be repeated, so that a kill at any point and a rerun leave one version in Production and one line in the ledger.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from include.errors import NotFoundError, UnavailableError
+from include.registry.api import Registry, RegistryState
+from include.registry.artifact import (
+    ModelVersion,
+    describe_version,
+    fetch_artifact,
+    remember_serving,
+    write_atomically,
+)
+from include.registry.ledger import Line, append_line, name_anchor, select_model
+from include.settings import Settings
+
+LOCK_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True)
+class Change:
+    """A line to be, and whether stage and alias move with it; see `include.registry.ledger.Line`."""
+
+    from_version: int | None
+    to_version: int | None
+    action: str
+    who: str
+    why: str
+    request: str
+    moved_at: str | None = None
+    detail: str | None = None
+    moves_registry: bool = True
+
+    def as_line(self) -> dict[str, Any]:
+        """Return what `append_line` takes."""
+        said = {key: value for key, value in asdict(self).items() if key != "moves_registry"}
+        return said | {"moved_at": datetime.fromisoformat(self.moved_at) if self.moved_at else None}
+
+
+@contextmanager
+def lock_registry(settings: Settings) -> Iterator[None]:
+    """Hold the lock under which what serves is changed.
+
+    Raises
+    ------
+    UnavailableError
+        Another process has held it for long.
+    """
+    settings.model_cache.mkdir(parents=True, exist_ok=True)
+    path = settings.model_cache / ".promote.lock"
+    try:
+        with FileLock(path, timeout=LOCK_TIMEOUT_S):
+            yield
+    except Timeout as error:
+        rule = f"another change of what serves must end within {LOCK_TIMEOUT_S:.0f} s"
+        raise UnavailableError(rule, place=str(path)) from error
+
+
+def make_change(settings: Settings, registry: Registry, lines: Sequence[Line], change: Change) -> list[Line]:
+    """Carry a change out, so that another process can finish it; return the ledger with its line."""
+    write_atomically(_pending_file(settings), json.dumps(asdict(change)))
+    return _carry_out(settings, registry, lines, change)
+
+
+def has_pending(settings: Settings) -> bool:
+    """Whether a change was begun and not ended."""
+    return _pending_file(settings).exists()
+
+
+def finish_pending(settings: Settings, registry: Registry, lines: Sequence[Line]) -> list[Line]:
+    """Carry out what a dead process began; a version that was deleted meanwhile is let go."""
+    path = _pending_file(settings)
+    try:
+        change = Change(**json.loads(path.read_text()))
+    except FileNotFoundError:
+        return list(lines)
+    except (ValueError, TypeError):  # the machine went down before the text was on the disk: nothing else was done yet
+        path.unlink()
+        return list(lines)
+    try:
+        return _carry_out(settings, registry, lines, change)
+    except NotFoundError:
+        path.unlink()
+        return list(lines)
+
+
+def _carry_out(settings: Settings, registry: Registry, lines: Sequence[Line], change: Change) -> list[Line]:
+    result = list(lines)
+    if change.to_version is not None and change.moves_registry:
+        move_both(registry, registry.look(), change.to_version)
+    if change.request not in {line.request for line in select_model(settings, lines)}:
+        result.append(append_line(settings, lines, change.as_line()))
+    anchor_ledger(registry, result)
+    if change.to_version is not None:
+        remember_serving(settings, fetch_registered(settings, registry.look(), change.to_version))
+    _pending_file(settings).unlink(missing_ok=True)
+    return result
+
+
+def anchor_ledger(registry: Registry, lines: Sequence[Line]) -> None:
+    """Write the newest line's hash into the registry, where who cuts the ledger short does not reach."""
+    registry.tag_model(name_anchor(lines), f"{lines[-1].sequence} {lines[-1].hash}")
+
+
+def move_both(registry: Registry, state: RegistryState, version: int) -> None:
+    """Put a version into Production, alone, and the alias on it, as far as they are elsewhere."""
+    if state.in_production != {version}:
+        registry.put_in_production(version)
+    if state.champion != version:
+        registry.name_champion(version)
+
+
+def fetch_registered(settings: Settings, state: RegistryState, version: int) -> ModelVersion:
+    """Return a registered version with its graph on this machine.
+
+    Raises
+    ------
+    NotFoundError
+        It is not registered, lacks a tag, or its graph is not as it was registered.
+    """
+    if version not in state.versions:
+        rule = f"model {settings.model_name} must be registered, with this version"
+        raise NotFoundError(rule, value=version, place="registry")
+    return fetch_artifact(settings, describe_version(settings, version, state.versions[version].tags))
+
+
+def _pending_file(settings: Settings) -> Path:
+    return settings.model_cache / settings.model_name / "pending.json"

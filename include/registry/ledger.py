@@ -1,0 +1,170 @@
+"""The promotion ledger: which version served from when on, append-only, each line chained to the one before by hash.
+
+The registry keeps no history of a stage or an alias, so this table is it, and its newest line is also what was last
+reconciled: where stage or alias say otherwise, somebody has moved them since. A line that was changed, left out or
+put elsewhere breaks the chain; lines cut off at the end are missed by whoever wrote the newest hash down elsewhere
+(`include.registry.change` does, into the registry).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from include.errors import NotFoundError
+from include.lake.compact import compact_small
+from include.lake.tables import PROMOTIONS, append_rows, read_all
+from include.settings import Settings
+
+GENESIS = "0" * 64
+"""What the first line has in place of the hash of the one before."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line: from `at` on, `to_version` served in place of `from_version`.
+
+    Attributes
+    ----------
+    sequence
+        1, 2, 3, ... over all models of the home.
+    from_version, to_version
+        None where nothing served; equal where a line records a decision that changed nothing.
+    action
+        promote, rollback; stage, alias, both: moved in the registry by somebody; adopt: found there when the ledger
+        began; fallback: the version that served was deleted or damaged; keep: a challenger was turned down.
+    who, why
+        As far as known.
+    moved_at
+        When the registry says that the stage was moved, None where it does not say.
+    detail
+        JSON text: numbers of a verdict, versions that were passed over.
+    request
+        Which request made it: the same one again adds no second line.
+    """
+
+    sequence: int
+    at: datetime
+    model_name: str
+    from_version: int | None
+    to_version: int | None
+    action: str
+    who: str
+    why: str
+    moved_at: datetime | None
+    detail: str | None
+    request: str
+    previous_hash: str
+    hash: str = ""
+
+    def sealed(self) -> Line:
+        """Return the line with its hash."""
+        return replace(self, hash=hash_line(self))
+
+
+def hash_line(line: Line) -> str:
+    """Return the SHA-256 of a line's own words and the hash before it, as hexadecimal text."""
+    said = {key: _plain(value) for key, value in asdict(line).items() if key != "hash"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    return value.astimezone(UTC).isoformat(timespec="microseconds") if isinstance(value, datetime) else value
+
+
+def read_ledger(settings: Settings) -> list[Line]:
+    """Return all lines in their order; none where nothing was promoted yet."""
+    lines = [Line(**row) for row in read_all(settings.lake, PROMOTIONS).to_pylist()]
+    return sorted(lines, key=lambda line: line.sequence)
+
+
+def select_model(settings: Settings, lines: Sequence[Line]) -> list[Line]:
+    """Keep the lines of the registered model that the settings name."""
+    return [line for line in lines if line.model_name == settings.model_name]
+
+
+def append_line(settings: Settings, lines: Sequence[Line], said: Mapping[str, Any]) -> Line:
+    """Append a line to the ledger; call it under the lock of `include.registry.change`.
+
+    Parameters
+    ----------
+    settings
+        Whose ledger.
+    lines
+        The whole ledger as it is.
+    said
+        from_version, to_version, action, who, why, moved_at, detail, request.
+    """
+    now = datetime.now(UTC)
+    newest = lines[-1] if lines else None
+    line = Line(
+        sequence=newest.sequence + 1 if newest else 1,
+        at=max(now, newest.at) if newest else now,  # a clock set back does not put a line before the one before it
+        model_name=settings.model_name,
+        previous_hash=newest.hash if newest else GENESIS,
+        **said,
+    ).sealed()
+    append_rows(settings.lake, PROMOTIONS, pa.Table.from_pylist([asdict(line)], schema=PROMOTIONS.schema))
+    compact_small(settings.lake, PROMOTIONS)
+    return line
+
+
+def serving_line(lines: Sequence[Line], at: datetime | None = None) -> Line | None:
+    """Return the line by which a version served at a moment, by default now; None before the first."""
+    earlier = [line for line in lines if at is None or line.at <= at]
+    return earlier[-1] if earlier else None
+
+
+def list_served(lines: Sequence[Line]) -> list[int]:
+    """Return the versions that a rollback may go back to, the newest last, what serves now as the last of all.
+
+    A rollback takes back what came after the version it goes to, so a second one goes further back, not forth.
+    """
+    served: list[int] = []
+    for line in lines:
+        if line.to_version is None or (served and served[-1] == line.to_version):
+            continue
+        if line.action in ("rollback", "fallback") and line.to_version in served:
+            del served[len(served) - 1 - served[::-1].index(line.to_version) :]
+        served.append(line.to_version)
+    return served
+
+
+def find_faults(lines: Sequence[Line]) -> list[str]:
+    """Say where a ledger is not as it was written, in a sentence each; none where it is whole."""
+    faults, previous, expected = [], GENESIS, 1
+    for line in lines:
+        if line.hash != hash_line(line):
+            faults.append(f"line {line.sequence} was changed after it was written")
+        if line.sequence != expected:
+            faults.append(f"line {expected} must come where line {line.sequence} does: missing, doubled or reordered")
+        elif line.previous_hash != previous:
+            faults.append(f"line {line.sequence} does not follow the line before it")
+        previous, expected = line.hash, line.sequence + 1
+    return faults
+
+
+def find_anchor_faults(lines: Sequence[Line], anchor: str | None) -> list[str]:
+    """Hold a ledger against the newest line as it was written down elsewhere, "SEQUENCE HASH"; see `find_faults`."""
+    if not lines:
+        return []
+    if anchor is None:
+        return ["the registry must know the newest line of this ledger, and knows none of it"]
+    sequence, _, expected = anchor.partition(" ")
+    found = {str(line.sequence): line.hash for line in lines}
+    if sequence not in found:
+        return [f"line {sequence}, which the registry knows, is missing"]
+    return [] if found[sequence] == expected else [f"line {sequence} is another than the registry knows"]
+
+
+def name_anchor(lines: Sequence[Line]) -> str:
+    """Return the tag of the registered model that holds the newest line: several homes may share a registry."""
+    if not lines:
+        raise NotFoundError("the ledger must have a line", place=PROMOTIONS.name)
+    return f"closecast.ledger.{lines[0].hash[:12]}"

@@ -1,0 +1,140 @@
+"""Put a version into Production, go back to one that served before, or write down that nothing was to change."""
+
+from __future__ import annotations
+
+import uuid
+
+from include.errors import NotFoundError
+from include.registry.api import Registry, open_registry
+from include.registry.artifact import ModelVersion
+from include.registry.change import Change, fetch_registered, finish_pending, lock_registry, make_change
+from include.registry.ledger import Line, list_served, read_ledger, select_model
+from include.registry.reconcile import describe_passed, find_good, is_in_step, newest_version, reconcile
+from include.settings import Settings
+
+
+def promote_version(
+    settings: Settings, version: int, *, who: str, why: str, detail: str | None = None, request: str | None = None
+) -> int | None:
+    """Put a version into Production, alone, move the alias with it, and write it down; effective for the next run.
+
+    Parameters
+    ----------
+    settings
+        The registered model, the home.
+    version
+        One that is registered and whole; where it serves already, nothing is written.
+    who, why
+        For the ledger.
+    detail
+        JSON text for the ledger, a verdict for one.
+    request
+        What a rerun of the same call has in common with it: the second one finds it done.
+
+    Returns
+    -------
+    int or None
+        The version that served before.
+
+    Raises
+    ------
+    NotFoundError
+        It is not registered, or its graph is not as it was registered.
+    UnavailableError
+        The registry does not answer.
+    """
+    registry = open_registry(settings)
+    with lock_registry(settings):
+        lines = _catch_up(settings, registry)
+        if done := _find_request(settings, lines, request):
+            return done.from_version
+        fetch_registered(settings, registry.look(), version)
+        before = newest_version(settings, lines)
+        if before == version and is_in_step(registry.look(), version):
+            return before
+        change = Change(before, version, "promote", who, why, request or uuid.uuid4().hex, detail=detail)
+        make_change(settings, registry, lines, change)
+    return before
+
+
+def rollback_version(
+    settings: Settings, *, to: int | None, who: str, why: str, request: str | None = None
+) -> tuple[int | None, int]:
+    """Put an earlier version back into Production: by default the one that served before, if it is whole.
+
+    Returns
+    -------
+    tuple
+        The version that served and the one that serves now.
+
+    Raises
+    ------
+    NotFoundError
+        There is no earlier version to go back to, or not the one that was named.
+    UnavailableError
+        The registry does not answer.
+    """
+    registry = open_registry(settings)
+    with lock_registry(settings):
+        lines = _catch_up(settings, registry)
+        if (done := _find_request(settings, lines, request)) and done.to_version is not None:
+            return done.from_version, done.to_version
+        before = newest_version(settings, lines)
+        target, passed = _find_target(settings, registry, lines, to)
+        change = Change(
+            before,
+            target.version,
+            "rollback",
+            who,
+            why,
+            request or uuid.uuid4().hex,
+            detail=describe_passed(passed),
+        )
+        make_change(settings, registry, lines, change)
+    return before, target.version
+
+
+def keep_version(settings: Settings, *, who: str, why: str, detail: str | None, request: str) -> int | None:
+    """Write down that a challenger was turned down: what serves stays.
+
+    Returns
+    -------
+    int or None
+        The version that serves on.
+    """
+    registry = open_registry(settings)
+    with lock_registry(settings):
+        lines = _catch_up(settings, registry)
+        serving = newest_version(settings, lines)
+        if _find_request(settings, lines, request) is None:
+            change = Change(serving, serving, "keep", who, why, request, detail=detail, moves_registry=False)
+            make_change(settings, registry, lines, change)
+    return serving
+
+
+def _catch_up(settings: Settings, registry: Registry) -> list[Line]:
+    """Write down what was moved in the registry before anything else is; a home may have nothing in Production yet."""
+    try:
+        return reconcile(settings, registry).lines
+    except NotFoundError:
+        return finish_pending(settings, registry, read_ledger(settings))
+
+
+def _find_request(settings: Settings, lines: list[Line], request: str | None) -> Line | None:
+    mine = [line for line in select_model(settings, lines) if line.request == request]
+    return mine[-1] if mine else None
+
+
+def _find_target(
+    settings: Settings, registry: Registry, lines: list[Line], to: int | None
+) -> tuple[ModelVersion, dict[int, str]]:
+    state = registry.look()
+    if to is not None:
+        return fetch_registered(settings, state, to), {}
+    serving = newest_version(settings, lines)
+    earlier = [version for version in list_served(select_model(settings, lines)) if version != serving]
+    target, passed = find_good(settings, state, earlier)
+    if target is None:
+        rule = "a version must have served before the one in Production, and be whole"
+        raise NotFoundError(rule, value=serving, place="promotions")
+    return target, passed

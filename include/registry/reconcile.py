@@ -1,0 +1,168 @@
+"""Bring registry and ledger into step, and find which version serves: what every scoring run begins with.
+
+A move that a person made in the registry is followed and written down. One that cannot be followed is never undone:
+the last good version serves on, and whoever asked is told why.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from include.errors import NotFoundError
+from include.registry.api import Registry, RegistryState, open_registry
+from include.registry.artifact import ModelVersion, recall_serving, remember_serving
+from include.registry.change import (
+    Change,
+    fetch_registered,
+    finish_pending,
+    has_pending,
+    lock_registry,
+    make_change,
+    move_both,
+)
+from include.registry.decide import GONE, REFUSED, SETTLED, Decision, decide
+from include.registry.ledger import Line, list_served, read_ledger, select_model, serving_line
+from include.settings import Settings
+
+SOMEBODY = "unknown, in MLflow"
+"""The registry says of neither a stage nor an alias who moved it."""
+
+OURSELVES = "closecast"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The ledger as it is now, the registry as it was found, what serves, and what could not be followed, if any."""
+
+    lines: list[Line]
+    state: RegistryState
+    serving: ModelVersion
+    fault: str = ""
+
+
+def find_serving(settings: Settings) -> Outcome:
+    """Find which version serves, following and writing down what was moved.
+
+    Raises
+    ------
+    NotFoundError
+        No version serves, and none ever did.
+    UnavailableError
+        The registry does not answer.
+    """
+    registry = open_registry(settings)
+    if settled := _find_settled(settings, registry):
+        return settled
+    with lock_registry(settings):
+        return reconcile(settings, registry)
+
+
+def _find_settled(settings: Settings, registry: Registry) -> Outcome | None:
+    """Answer without the lock where nothing was moved: a promotion that fetches a graph holds up no forecast."""
+    state, lines, serving = registry.look(), read_ledger(settings), recall_serving(settings)
+    last = newest_version(settings, lines)
+    if serving is None or serving.version != last or has_pending(settings) or not is_in_step(state, last):
+        return None
+    registered = state.versions[last].tags.get("onnx_sha256")
+    return Outcome(lines, state, serving) if serving.onnx_sha256 == registered else None
+
+
+def newest_version(settings: Settings, lines: Sequence[Line]) -> int | None:
+    """Return the version that serves by the ledger."""
+    line = serving_line(select_model(settings, lines))
+    return line.to_version if line else None
+
+
+def is_in_step(state: RegistryState, version: int) -> bool:
+    """Whether stage and alias both name a version, and nothing else."""
+    return state.in_production == {version} and state.champion == version
+
+
+def reconcile(settings: Settings, registry: Registry) -> Outcome:
+    """Do the work of `find_serving`; call it under the lock."""
+    lines = finish_pending(settings, registry, read_ledger(settings))
+    state, last = registry.look(), newest_version(settings, lines)
+    decision = decide(state, last)
+    if decision.version is None and last is None:
+        rule = f"a version of {settings.model_name} must be in Production: closecast train fits and promotes one"
+        raise NotFoundError(rule, place="registry")
+    fault = decision.why if decision.action in (REFUSED, GONE) else ""
+    if decision.version is not None:
+        try:
+            serving = fetch_registered(settings, state, decision.version)
+        except NotFoundError as error:
+            fault = f"version {decision.version} cannot serve: {error}"
+        else:
+            lines = _follow(settings, registry, lines, state, decision)
+            remember_serving(settings, serving)
+            return Outcome(lines, state, serving, fault)
+    return _fall_back(settings, registry, lines, state, replace(decision, why=fault))
+
+
+def _follow(
+    settings: Settings, registry: Registry, lines: list[Line], state: RegistryState, decision: Decision
+) -> list[Line]:
+    """Write a move down and let what was not moved follow it."""
+    if decision.action == REFUSED or decision.version is None:
+        return lines
+    if decision.action == SETTLED:
+        move_both(registry, state, decision.version)  # an alias that was taken away comes back
+        return lines
+    moved_at = state.versions[decision.version].moved_at if decision.action in ("stage", "both") else None
+    change = Change(
+        newest_version(settings, lines),
+        decision.version,
+        decision.action,
+        SOMEBODY,
+        decision.why,
+        request=uuid.uuid4().hex,
+        moved_at=moved_at.isoformat() if moved_at else None,
+    )
+    return make_change(settings, registry, lines, change)
+
+
+def _fall_back(
+    settings: Settings, registry: Registry, lines: list[Line], state: RegistryState, decision: Decision
+) -> Outcome:
+    """Let the last good version serve; stage and alias stay where a person put them, unless they name nothing."""
+    last = newest_version(settings, lines)
+    serving, _ = find_good(settings, state, list_served(select_model(settings, lines)))
+    if serving is None:
+        if (cached := recall_serving(settings)) is None:
+            raise NotFoundError("a version that served must still be whole", value=decision.why, place="registry")
+        return Outcome(lines, state, cached, f"{decision.why}, and no other that served is left")
+    if serving.version != last:
+        change = Change(
+            last,
+            serving.version,
+            "fallback",
+            OURSELVES,
+            decision.why,
+            request=uuid.uuid4().hex,
+            moves_registry=decision.action == GONE,
+        )
+        lines = make_change(settings, registry, lines, change)
+    return Outcome(lines, state, serving, decision.why)
+
+
+def find_good(
+    settings: Settings, state: RegistryState, versions: Sequence[int]
+) -> tuple[ModelVersion | None, dict[int, str]]:
+    """Return the last of some versions that is registered and whole, and why the ones behind it are not."""
+    passed: dict[int, str] = {}
+    for version in reversed(versions):
+        if version in passed:
+            continue
+        try:
+            return fetch_registered(settings, state, version), passed
+        except NotFoundError as error:
+            passed[version] = str(error)
+    return None, passed
+
+
+def describe_passed(passed: dict[int, str]) -> str | None:
+    """Write versions that were passed over as the detail of a line."""
+    return json.dumps({"passed_over": {str(version): why for version, why in passed.items()}}) if passed else None

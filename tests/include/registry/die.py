@@ -1,0 +1,57 @@
+"""Promotes in processes that are killed before the Nth of their steps.
+
+Reads lines of JSON, [home, registry, N]; for each it forks a process, which dies, and writes by which signal.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from include.registry import change
+from include.registry.api import RestRegistry
+from include.registry.promote import promote_version
+from include.settings import Settings
+
+STEPS: list[tuple[Any, str]] = [
+    (change, "write_atomically"),
+    (RestRegistry, "put_in_production"),
+    (RestRegistry, "name_champion"),
+    (change, "append_line"),
+    (RestRegistry, "tag_model"),
+    (change, "remember_serving"),
+    (Path, "unlink"),
+]
+"""All that a change does, in its order; the process dies before one of them."""
+
+ARGUMENTS = {"who": "ada", "why": "better"}
+
+
+def kill_before(owner: Any, name: str) -> None:
+    def die(*_: object, **__: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    setattr(owner, name, die)
+
+
+def promote_and_die(home: str, url: str, step: int) -> None:
+    kill_before(*STEPS[step])
+    promote_version(Settings(home=Path(home), mlflow_tracking_uri=url, _env_file=None), 3, **ARGUMENTS)
+
+
+def main() -> None:
+    for line in sys.stdin:
+        child = os.fork()
+        if not child:
+            promote_and_die(*json.loads(line))
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        print(os.WTERMSIG(status), flush=True)
+
+
+if __name__ == "__main__":
+    main()

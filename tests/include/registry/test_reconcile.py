@@ -1,0 +1,215 @@
+"""Moves made on MLflow's pages, each found by the next run: followed and written down, or refused and told."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from include.errors import NotFoundError, UnavailableError
+from include.lake.tables import PROMOTIONS, table_version
+from include.registry.api import PRODUCTION, open_registry
+from include.registry.ledger import Line, find_faults, read_ledger
+from include.registry.promote import promote_version, rollback_version
+from include.registry.reconcile import SOMEBODY
+from include.registry.resolve import resolve_version
+from include.registry.store import connect, quiet_stages
+from include.registry.verify import verify_ledger
+from include.settings import Settings
+from tests.fakes import FakeSlack
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+NAME = "closecast"
+
+
+@pytest.fixture
+def client(own: Settings) -> MlflowClient:
+    """What a person's hand does on the pages; version 2 served before."""
+    assert resolve_version(own).version == 2
+    return connect(own)
+
+
+def move_stage(client: MlflowClient, version: int, stage: str = PRODUCTION, *, archive: bool = True) -> None:
+    with quiet_stages():
+        client.transition_model_version_stage(NAME, str(version), stage, archive_existing_versions=archive)
+
+
+def look(settings: Settings) -> tuple[set[int], int | None]:
+    state = open_registry(settings).look()
+    return set(state.in_production), state.champion
+
+
+def newest(settings: Settings) -> Line:
+    return read_ledger(settings)[-1]
+
+
+def test_the_first_run_writes_down_what_it_finds(own: Settings) -> None:
+    assert resolve_version(own).version == 2
+    resolve_version(own)
+    (line,) = read_ledger(own)
+    assert (line.from_version, line.to_version, line.action, line.who) == (None, 2, "adopt", SOMEBODY)
+    assert verify_ledger(own).faults == []
+
+
+def test_a_stage_moved_on_the_page_serves_and_the_alias_follows(own: Settings, client: MlflowClient) -> None:
+    move_stage(client, 1)
+    moved_ms = client.get_model_version(NAME, "1").last_updated_timestamp
+    found = resolve_version(own)
+    assert (found.version, found.note) == (1, None)
+    assert look(own) == ({1}, 1)
+    line = newest(own)
+    assert (line.from_version, line.to_version, line.action, line.who) == (2, 1, "stage", SOMEBODY)
+    assert line.moved_at is not None
+    assert int(line.moved_at.timestamp() * 1000) == moved_ms
+    assert line.at >= line.moved_at
+    version = table_version(own.lake, PROMOTIONS)
+    resolve_version(own)
+    assert table_version(own.lake, PROMOTIONS) == version  # once
+
+
+def test_an_alias_moved_on_the_page_serves_and_the_stage_follows(own: Settings, client: MlflowClient) -> None:
+    client.set_registered_model_alias(NAME, "champion", "3")
+    assert resolve_version(own).version == 3
+    assert look(own) == ({3}, 3)
+    assert (newest(own).action, newest(own).from_version, newest(own).moved_at) == ("alias", 2, None)
+    assert verify_ledger(own).faults == []
+
+
+def test_an_alias_that_was_taken_away_comes_back(own: Settings, client: MlflowClient) -> None:
+    client.delete_registered_model_alias(NAME, "champion")
+    assert resolve_version(own).version == 2
+    assert look(own) == ({2}, 2)
+    assert len(read_ledger(own)) == 1
+
+
+def test_two_in_production_change_nothing_and_are_told_once(
+    own: Settings, client: MlflowClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    move_stage(client, 1, archive=False)
+    with caplog.at_level(logging.WARNING, "include.alerts.send"):
+        notes = [resolve_version(own) for _ in range(2)]
+    assert [found.version for found in notes] == [2, 2]
+    assert notes[0].note == "versions 1 and 2 are all in Production: the last good version serves"
+    assert len([1 for record in caplog.records if "versions 1 and 2" in record.getMessage()]) == 1
+    assert look(own) == ({1, 2}, 2)  # nobody's move is undone
+    move_stage(client, 2, "Archived", archive=False)
+    found = resolve_version(own)
+    assert (found.version, found.note) == (1, None)
+    move_stage(client, 2, archive=False)
+    with caplog.at_level(logging.WARNING, "include.alerts.send"):
+        resolve_version(own)
+    assert len([1 for record in caplog.records if "versions 1 and 2" in record.getMessage()]) == 2  # it is a new one
+
+
+def test_stage_and_alias_moved_apart_go_to_slack_and_a_promotion_ends_it(own: Settings, client: MlflowClient) -> None:
+    move_stage(client, 1)
+    client.set_registered_model_alias(NAME, "champion", "3")
+    with FakeSlack() as slack:
+        settings = Settings(home=own.home, slack_webhook_url=slack.url, _env_file=None)
+        assert resolve_version(settings).version == 2
+        assert resolve_version(settings).version == 2
+    (post,) = slack.posts
+    assert "version 1 is in Production, but the alias champion names version 3" in post["text"]
+    assert "closecast models promote" in str(post["blocks"])
+    assert promote_version(own, 3, who="ada", why="the alias was meant") == 2
+    assert look(own) == ({3}, 3)
+    assert (resolve_version(own).version, resolve_version(own).note) == (3, None)
+
+
+def test_a_deleted_version_gives_way_to_the_one_before(own: Settings, client: MlflowClient) -> None:
+    promote_version(own, 3, who="ada", why="better")
+    client.delete_model_version(NAME, "3")
+    found = resolve_version(own)
+    assert found.version == 2
+    assert "version 3, which served, was deleted" in str(found.note)
+    assert look(own) == ({2}, 2)
+    assert (newest(own).action, newest(own).from_version, newest(own).who) == ("fallback", 3, "closecast")
+    assert resolve_version(own).note is None
+
+
+def test_the_only_version_that_served_is_deleted_and_its_copy_serves_on(own: Settings, client: MlflowClient) -> None:
+    client.delete_model_version(NAME, "2")
+    found = resolve_version(own)
+    assert found.version == 2
+    assert "no other that served is left" in str(found.note)
+    assert len(read_ledger(own)) == 1
+
+
+def test_a_move_to_a_damaged_version_is_not_followed(own: Settings, client: MlflowClient) -> None:
+    whole = client.get_model_version(NAME, "3").tags["onnx_sha256"]
+    client.set_model_version_tag(NAME, "3", "onnx_sha256", "0" * 64)
+    move_stage(client, 3)
+    found = resolve_version(own)
+    assert found.version == 2
+    assert "version 3 cannot serve: an artifact must have the hash it was registered with" in str(found.note)
+    assert len(read_ledger(own)) == 1
+    with pytest.raises(NotFoundError, match="hash it was registered with"):
+        promote_version(own, 3, who="ada", why="all the same")
+    assert look(own)[0] == {3}
+    client.set_model_version_tag(NAME, "3", "onnx_sha256", whole)  # the artifact is whole again
+    assert (resolve_version(own).version, newest(own).action) == (3, "stage")
+
+
+def test_what_serves_is_damaged_and_gives_way_until_it_is_whole(own: Settings, client: MlflowClient) -> None:
+    promote_version(own, 3, who="ada", why="better")
+    whole = client.get_model_version(NAME, "3").tags["onnx_sha256"]
+    client.set_model_version_tag(NAME, "3", "onnx_sha256", "0" * 64)
+    assert [resolve_version(own).version for _ in range(2)] == [2, 2]
+    assert (newest(own).action, newest(own).to_version) == ("fallback", 2)
+    assert look(own) == ({3}, 3)
+    client.set_model_version_tag(NAME, "3", "onnx_sha256", whole)
+    assert resolve_version(own).version == 3
+    assert find_faults(read_ledger(own)) == []
+
+
+def test_a_rollback_passes_over_a_version_that_is_damaged(own: Settings, client: MlflowClient) -> None:
+    promote_version(own, 3, who="ada", why="better")
+    promote_version(own, 1, who="ada", why="better still")
+    client.set_model_version_tag(NAME, "3", "onnx_sha256", "0" * 64)
+    assert rollback_version(own, to=None, who="ada", why="worse") == (1, 2)
+    assert '"3"' in str(newest(own).detail)
+
+
+def test_a_move_on_the_page_before_a_command_is_in_the_ledger_too(own: Settings, client: MlflowClient) -> None:
+    move_stage(client, 1)
+    assert promote_version(own, 3, who="ada", why="better") == 1
+    assert [(line.action, line.to_version) for line in read_ledger(own)] == [("adopt", 2), ("stage", 1), ("promote", 3)]
+    assert rollback_version(own, to=None, who="ada", why="worse") == (3, 1)
+
+
+def test_a_registry_that_is_down_stops_no_forecast(own: Settings, client: MlflowClient) -> None:
+    down = own.model_copy(update={"mlflow_tracking_uri": "http://127.0.0.1:9"})
+    found = resolve_version(down)
+    assert (found.version, found.kind) == (2, "ridge")
+    assert found.onnx is not None
+    assert "the registry is down" in str(found.note)
+    assert "ConnectionError" in str(found.note)
+    found.onnx.write_bytes(b"damaged")
+    with pytest.raises(UnavailableError, match="the MLflow server must answer"):
+        resolve_version(down)
+
+
+def test_a_promotion_is_what_a_registry_that_is_down_leaves(own: Settings, client: MlflowClient) -> None:
+    promote_version(own, 3, who="ada", why="better")
+    down = own.model_copy(update={"mlflow_tracking_uri": "http://127.0.0.1:9"})
+    assert resolve_version(down).version == 3
+    with pytest.raises(UnavailableError):
+        rollback_version(down, to=None, who="ada", why="worse")
+    assert len(read_ledger(own)) == 2
+    assert verify_ledger(down).note is not None
+
+
+def test_a_home_that_is_copied_with_its_ledger_cut_is_found_out(own: Settings, client: MlflowClient) -> None:
+    import shutil
+
+    before = Path(PROMOTIONS.path(own.lake))
+    shutil.copytree(before, own.home / "kept")
+    promote_version(own, 3, who="ada", why="better")
+    assert verify_ledger(own).faults == []
+    shutil.rmtree(before)
+    shutil.move(own.home / "kept", before)
+    assert verify_ledger(own).faults == ["line 2, which the registry knows, is missing"]
