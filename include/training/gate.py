@@ -261,7 +261,7 @@ def _judge_cells(losses: Mapping[str, Losses], standing: Sequence[str]) -> _Judg
         raise InputError("at least one cell must have losses of the champion and all naive models", value=0)
     by_session, missing = {}, {}
     for name, values in losses.items():
-        sums = np.sum(values, axis=1, where=cells, dtype=np.float64)
+        sums = np.asarray(np.sum(values, axis=1, where=cells, dtype=np.float64))
         missing[name] = 0 if np.isfinite(sums).all() else int(np.count_nonzero(cells & ~np.isfinite(values)))
         if not missing[name]:
             by_session[name] = sums[counts > 0] / counts[counts > 0]

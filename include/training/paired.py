@@ -11,8 +11,8 @@ below zero no longer counts, Hansen 2005 (J. Business & Economic Statistics 23(4
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -140,17 +140,21 @@ def _resample(differences: Array, *, reps: int, block: int, seed: int) -> tuple[
     """Means and standard errors of resampled sessions, (reps, n_pairs) each."""
     n, n_pairs = differences.shape
     batch = max(1, _NUMBERS_AT_A_TIME // (n * n_pairs))
-    drawn = list(_draw_sessions(n, reps=reps, block=block, seed=seed))
-    parts = [_measure(differences[np.stack(drawn[start : start + batch])]) for start in range(0, reps, batch)]
+    drawn = _draw_sessions(n, reps, block, seed)
+    parts = [_measure(differences[drawn[start : start + batch]]) for start in range(0, reps, batch)]
     return np.concatenate([means for means, _ in parts]), np.concatenate([errors for _, errors in parts])
 
 
-def _draw_sessions(n: int, *, reps: int, block: int, seed: int) -> Iterator[npt.NDArray[np.int64]]:
-    """Positions of the sessions of each resample, blocks of geometric length wrapped round the end."""
+@lru_cache(maxsize=2)
+def _draw_sessions(n: int, reps: int, block: int, seed: int) -> npt.NDArray[np.int64]:
+    """(reps, n) positions of the sessions of each resample, blocks of geometric length wrapped round the end.
+
+    Kept, since the families of one verdict are tested on the same resamples.
+    """
     from arch.bootstrap import StationaryBootstrap
 
-    for positional, _ in StationaryBootstrap(block, np.arange(n), seed=seed).bootstrap(reps):
-        yield positional[0]
+    bootstrap = StationaryBootstrap(block, np.arange(n), seed=seed)
+    return np.stack([positional[0] for positional, _ in bootstrap.bootstrap(reps)])
 
 
 def _step_down(ratios: Array, resampled: Array) -> Array:
