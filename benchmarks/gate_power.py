@@ -29,8 +29,11 @@ FREEDOM = 5
 """Degrees of freedom of Student's t: kurtosis 9."""
 
 GOALS = {
+    "equal_0": Goal(at_most=0.05),
     "equal_3": Goal(at_most=0.05),
-    "better_3": Goal(at_least=0.5),
+    "equal_5": Goal(at_most=0.05),
+    "any_of_8_equal": Goal(at_most=0.05),
+    "better_0": Goal(at_least=0.5),
     "better_us": Goal(at_least=0.95),
     "seconds": Goal(at_most=1.0),
 }

@@ -30,9 +30,9 @@ from include.training.guards import (
 )
 from include.training.paired import Array, choose_block, compare_pairs
 
-ALPHA = 0.02
-"""Chance allowed of a promotion without merit. On few, dependent sessions the test itself errs by up to a half of this:
-with 0.02, 2 to 3 of 100 pairs of equal skill are promoted, and so at most 10 of 200 (docs/gate.md)."""
+ALPHA = 0.015
+"""Chance allowed of a promotion without merit. On few, dependent sessions of uneven volatility the test errs by more
+than that: at 0.015, about 2 of 100 pairs of equal skill are promoted, and of 200 at most 10 (docs/gate.md)."""
 
 REPS = 1999
 
@@ -199,7 +199,8 @@ def judge_challengers(
     challengers = [name for name in losses if name not in standing]
     pairs = [(name, other) for name in challengers if name in judged.by_session for other in standing]
     rivals = [(name, champion) for name in naives if champion and name != champion]
-    block = block or choose_block(_subtract(judged, pairs + rivals))
+    n_sessions = len(judged.by_session[standing[0]])
+    block = block or choose_block(n_sessions)
     test = _Test(alpha, reps, block, seed, limits.smallest_gain)
     found, naive_found = _compare(judged, pairs, test), _compare(judged, rivals, test)
     best_naive = min(naives, key=judged.mean)
@@ -226,7 +227,7 @@ def judge_challengers(
         reps=reps,
         block=block,
         seed=seed,
-        n_sessions=len(judged.by_session[best_naive]),
+        n_sessions=n_sessions,
         n_cells=int(np.count_nonzero(judged.cells)),
     )
 
@@ -270,9 +271,7 @@ def _judge_cells(losses: Mapping[str, Losses], standing: Sequence[str]) -> _Judg
 
 def _subtract(judged: _Judged, pairs: Sequence[tuple[str, str]]) -> Array:
     """(n_sessions, n_pairs): the other's loss less the model's."""
-    n = len(next(iter(judged.by_session.values())))
-    columns = [judged.by_session[other] - judged.by_session[model] for model, other in pairs]
-    return np.stack(columns, axis=1) if columns else np.empty((n, 0))
+    return np.stack([judged.by_session[other] - judged.by_session[model] for model, other in pairs], axis=1)
 
 
 def _compare(judged: _Judged, pairs: Sequence[tuple[str, str]], test: _Test) -> tuple[Comparison, ...]:

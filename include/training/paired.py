@@ -51,25 +51,16 @@ class PairedTest:
     block: int
 
 
-def choose_block(differences: Array) -> int:
-    """Choose the mean block length: what the most dependent pair asks for, between n^(1/3) and n / 6.
-
-    Parameters
-    ----------
-    differences
-        float64 (n_sessions, n_pairs).
+def choose_block(n_sessions: int) -> int:
+    """Choose the mean block length, in sessions: n^(1/3), rounded up.
 
     Notes
     -----
-    The estimate is that of Politis and White 2004, corrected by Patton, Politis and White 2009. On 60 sessions it is
-    often 1 where there is dependence, hence the floor; longer than n / 6 leaves fewer than six blocks to draw from.
+    The rate is that of Politis and White 2004 (Econometric Reviews 23(1), 53-70), without their estimate of the factor
+    (`arch.bootstrap.optimal_block_length`): from 60 sessions it comes out as anything up to n / 6, and long blocks are
+    few blocks, with which more equal pairs were called different. The dependence is in the error already.
     """
-    from arch.bootstrap import optimal_block_length
-
-    n = len(differences)
-    moving = differences[:, np.ptp(differences, axis=0) > 0]
-    asked = optimal_block_length(moving)["stationary"].to_numpy() if moving.size else np.ones(1)
-    return int(np.ceil(np.clip(np.nanmax(asked), n ** (1 / 3), n / 6)))
+    return int(np.ceil(round(n_sessions ** (1 / 3), 9)))
 
 
 def compare_pairs(differences: Array, *, alpha: float, reps: int, block: int | None, seed: int) -> PairedTest:
@@ -95,15 +86,17 @@ def compare_pairs(differences: Array, *, alpha: float, reps: int, block: int | N
     """
     n = len(differences)
     _require_answerable(n, alpha, reps, block)
-    block = block or choose_block(differences)
+    block = block or choose_block(n)
     means, errors = (values[0] for values in _measure(differences[None]))
     ratios = _divide(means, errors)
     # Hansen's threshold: what lies below it is left where it is, so that a hopeless candidate costs the others nothing.
     centres = np.where(ratios < -np.sqrt(2 * np.log(np.log(n))), 0.0, means)
     drawn_means, drawn_errors = _resample(differences, reps=reps, block=block, seed=seed)
-    low, high = np.quantile(_divide(drawn_means - means, drawn_errors), [alpha, 1 - alpha], axis=0)
+    own = _divide(drawn_means - means, drawn_errors)
+    low, high = np.quantile(own, [alpha, 1 - alpha], axis=0)
     adjusted = _step_down(ratios, _divide(drawn_means - centres, drawn_errors))
-    return PairedTest(means, means - high * errors, means - low * errors, adjusted, block)
+    p_values = np.maximum(adjusted, _share_above(ratios, own))  # a hopeless pair is not held against itself
+    return PairedTest(means, means - high * errors, means - low * errors, p_values, block)
 
 
 def _require_answerable(n: int, alpha: float, reps: int, block: int | None) -> None:
@@ -161,7 +154,11 @@ def _step_down(ratios: Array, resampled: Array) -> Array:
     """p-values against the largest resampled ratio of the pairs not yet rejected, from the largest ratio down."""
     order = np.argsort(-ratios, kind="stable")
     largest = np.maximum.accumulate(resampled[:, order[::-1]], axis=1)[:, ::-1]
-    exceeded = np.count_nonzero(largest >= ratios[order], axis=0)
     p_values = np.empty(len(ratios))
-    p_values[order] = np.maximum.accumulate((1 + exceeded) / (len(resampled) + 1))
+    p_values[order] = np.maximum.accumulate(_share_above(ratios[order], largest))
     return p_values
+
+
+def _share_above(ratios: Array, resampled: Array) -> Array:
+    """Share of ratios as large as those found, these themselves counted, so that no p-value is zero."""
+    return np.asarray((1 + np.count_nonzero(resampled >= ratios, axis=0)) / (len(resampled) + 1))
