@@ -34,7 +34,7 @@ GOALS = {
     "equal_5": Goal(at_most=0.05),
     "any_of_8_equal": Goal(at_most=0.05),
     "better_0": Goal(at_least=0.5),
-    "better_us": Goal(at_least=0.95),
+    "better_us": Goal(at_least=0.9),
     "seconds": Goal(at_most=1.0),
 }
 

@@ -3,7 +3,7 @@
 A session's market moves all its symbols at once, so the session is the unit and n is some dozens. Two things follow.
 Each mean is divided by an error that allows for dependence between sessions, from a few cosine-weighted sums (Lazarus,
 Lewis, Stock and Watson 2018, J. Business & Economic Statistics 36(4), 541-559): with n = 60 an error from a kernel, or
-none as in `arch.bootstrap.SPA`, calls too many equal pairs different. And how large the largest of several such ratios
+none as in `arch.bootstrap.SPA`, calls more equal pairs different. And how large the largest of several such ratios
 gets by chance comes from resampled blocks of sessions (stationary bootstrap, Politis and Romano 1994), which keeps the
 pairs' own correlation: step-down by maxima, Romano and Wolf 2005 (Econometrica 73(4), 1237-1282), where a pair clearly
 below zero no longer counts, Hansen 2005 (J. Business & Economic Statistics 23(4), 365-380).

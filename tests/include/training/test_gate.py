@@ -123,7 +123,7 @@ def test_the_number_of_challengers_counts() -> None:
     def vary(skill: float) -> np.ndarray:
         return losses["champion"] * (skill + SPREAD_US * rng.standard_normal((SHAPE[0], 1)))
 
-    losses["ridge"] = vary(0.997)
+    losses["ridge"] = vary(0.996)
     alone = find(judge(losses), "ridge").comparisons[0]
     losses |= {f"equal_{k}": vary(1.0) for k in range(12)}
     beside = find(judge(losses), "ridge").comparisons[0]
