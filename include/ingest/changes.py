@@ -69,6 +69,8 @@ class LakeChanges:
     ----------
     lake
         Its folder; the caller holds `lock_lake` from before this is made until after `commit`.
+    state
+        Of the lake before this upload.
     stamp
         Of the upload.
     scratch
@@ -78,11 +80,13 @@ class LakeChanges:
         have left quarantine then.
     """
 
-    def __init__(self, lake: Path, stamp: Stamp, scratch: Path, *, repairs: str | None = None) -> None:
-        self._lake, self._stamp, self._repairs = lake, stamp, repairs
-        self._bars = find_committed(lake, BARS)
+    def __init__(
+        self, lake: Path, state: LakeState, stamp: Stamp, scratch: Path, *, repairs: str | None = None
+    ) -> None:
+        self._lake, self._state, self._stamp, self._repairs = lake, state, stamp, repairs
+        self._bars = find_committed(lake, BARS, state)
         self._present = set(list_sessions(self._bars)) if self._bars else set()
-        self._quarantine = QuarantineChanges(lake, stamp.sha256, stamp.at, scratch)
+        self._quarantine = QuarantineChanges(lake, state, stamp.sha256, stamp.at, scratch)
         self._levels = PriceLevels(self._bars, self._quarantine.table, stamp.sha256)
         self._cells = Spill(RESTATEMENTS.schema, scratch, _CELLS_BUDGET_BYTES)
         self._pool = ThreadPoolExecutor(_WRITERS)
@@ -153,38 +157,36 @@ class LakeChanges:
         """Sessions of which a row was accepted, oldest first."""
         return sorted(self._sessions)
 
-    def commit(self, state: LakeState, unread: RefusedRows) -> dict[str, int | None]:
+    def commit(self, unread: RefusedRows) -> dict[str, int | None]:
         """Commit each table that changes and return the versions after it, by the catalog's column names.
 
         Parameters
         ----------
-        state
-            Of the lake before this upload.
         unread
             Rows that the reader refused.
         """
         self._quarantine.refuse(Refusal(self._levels.own_waiting, LEVEL, REASON))
         if self._repairs and self.counts["accepted"]:
             self._quarantine.close_keyless(self._repairs)
-        version, self.counts["quarantined"], self.counts["released"] = self._quarantine.commit(state, unread)
+        version, self.counts["quarantined"], self.counts["released"] = self._quarantine.commit(unread)
         return {
             "quarantine_version": version,
-            "bars_version": self._commit_bars(state),
-            "restatements_version": self._commit_restatements(state),
+            "bars_version": self._commit_bars(),
+            "restatements_version": self._commit_restatements(),
         }
 
-    def _commit_bars(self, state: LakeState) -> int | None:
+    def _commit_bars(self) -> int | None:
         added = [file.result() for file in self._files.values()]
         replaced = self._present.intersection(self._files)
         self._files = {}  # from here on they may belong to a version
         if not added:
-            return state.bars
+            return self._state.bars
         metadata = {"closecast.upload": self._stamp.sha256}
         return commit_files(self._lake, BARS, added, replaced=replaced, metadata=metadata)
 
-    def _commit_restatements(self, state: LakeState) -> int | None:
+    def _commit_restatements(self) -> int | None:
         if not self._cells.num_rows:
-            return state.restatements
+            return self._state.restatements
         reader = pa.RecordBatchReader.from_batches(RESTATEMENTS.schema, iter(self._cells))
         return append_rows(self._lake, RESTATEMENTS, reader)
 

@@ -29,31 +29,36 @@ class Split:
     is_identity: bool = False
 
 
-def split_duplicates(bars: pa.Table) -> Split:
+def split_duplicates(bars: pa.Table, among: Rows | None = None) -> Split:
     """Decide for each row whether it stands.
 
     Parameters
     ----------
     bars
         symbol, session, row_number and the window columns.
+    among
+        Positions of the rows in question, increasing; all by default.
     """
     (key,) = sort_keys(bars)
+    rows = np.arange(len(key)) if among is None else among
+    key = key[rows] if among is not None else key
     none = np.empty(0, np.int64)
     if is_increasing(key):
-        return Split(np.arange(len(key)), none, none, is_identity=True)
+        return Split(rows, none, none, is_identity=among is None)
     order = np.argsort(key, kind="stable")
     same_key = np.diff(key[order]) == 0
     if not same_key.any():
-        return Split(order, none, none)
+        return Split(rows[order], none, none)
     in_group = np.concatenate([[False], same_key]) | np.concatenate([same_key, [False]])
     contested = order[in_group]
-    ranked = contested[np.lexsort((*_preference(bars, contested)[::-1], key[contested]))]
+    ranked = contested[np.lexsort((*_preference(bars, rows[contested])[::-1], key[contested]))]
     starts = np.concatenate([[True], np.diff(key[ranked]) != 0])
     winner = ranked[starts][np.cumsum(starts) - 1]
-    equal = are_same(read_numbers(bars, ranked), read_numbers(bars, winner)).all(axis=1)
+    equal = are_same(read_numbers(bars, rows[ranked]), read_numbers(bars, rows[winner])).all(axis=1)
     kept = np.ones(len(key), dtype=bool)
     kept[ranked[~starts]] = False
-    return Split(order[kept[order]], ranked[~starts & equal], ranked[~starts & ~equal])
+    losers = rows[ranked]
+    return Split(rows[order[kept[order]]], losers[~starts & equal], losers[~starts & ~equal])
 
 
 def _preference(bars: pa.Table, rows: Rows) -> tuple[npt.NDArray[np.float64], ...]:

@@ -19,7 +19,7 @@ from include.ingest.inbox import is_in_inbox, list_arrived, open_source, require
 from include.ingest.judge import RowRules, judge_rows
 from include.ingest.report import IngestReport, Origin, name_status, report_from_row
 from include.ingest.store import keep_upload
-from include.lake.catalog import append_operation, committed_state, find_committed, find_operation, recover_lake
+from include.lake.catalog import LakeState, append_operation, find_committed, find_operation, recover_lake
 from include.lake.compact import compact_small
 from include.lake.files import list_sessions
 from include.lake.tables import BARS, RESTATEMENTS, UPLOADS, lock_lake
@@ -29,6 +29,9 @@ from include.settings import Settings
 from include.uploads.read import Upload, read_upload
 from include.uploads.source import Source
 from include.uploads.stream import Progress
+
+_GROUP_ROWS = 250_000
+"""Rows judged at once: while one group is judged, the files of the one before are written by other threads."""
 
 _COMPACT_EVERY = 50
 """Operations between looks at the catalog's small files: a read opens each of them."""
@@ -120,12 +123,12 @@ def _commit(settings: Settings, upload: Upload, rules: RowRules, task: _Task) ->
         # Another process may have ingested the same bytes while this one read them.
         if (known := find_upload(settings, upload.sha256)) is not None:
             return known
-        recover_lake(settings.lake)
+        state = recover_lake(settings.lake)
         stamp, repairs = Stamp(upload.sha256, datetime.now(UTC)), _find_repaired(settings, upload, task.origin)
-        with LakeChanges(settings.lake, stamp, settings.scratch, repairs=repairs) as changes:
-            for group in upload.bars.groups():
+        with LakeChanges(settings.lake, state, stamp, settings.scratch, repairs=repairs) as changes:
+            for group in upload.bars.groups(_GROUP_ROWS):
                 changes.add(judge_rows(group, rules), judge_levels=rules.has_levels)
-            report = _commit_tables(settings, upload, changes, task)
+            report = _commit_tables(upload, state, changes, task)
         append_operation(settings.lake, report.row())
         if report.sequence % _COMPACT_EVERY == 0:
             for table in (UPLOADS, RESTATEMENTS):
@@ -141,10 +144,9 @@ def _find_repaired(settings: Settings, upload: Upload, origin: Origin) -> str | 
     return origin.of_sha256 if repaired and upload.rows >= repaired["rows"] else None
 
 
-def _commit_tables(settings: Settings, upload: Upload, changes: LakeChanges, task: _Task) -> IngestReport:
+def _commit_tables(upload: Upload, state: LakeState, changes: LakeChanges, task: _Task) -> IngestReport:
     """Commit every table but `uploads`, and report."""
-    state = committed_state(settings.lake)
-    versions = changes.commit(state, upload.refused)
+    versions = changes.commit(upload.refused)
     counts, sessions, origin = changes.counts, changes.sessions, task.origin
     return IngestReport(
         sequence=state.sequence + 1,

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+import numpy as np
 import pyarrow as pa
 
 from include.errors import ClosecastError
@@ -111,12 +112,11 @@ def judge_rows(bars: pa.Table, rules: RowRules) -> Verdict:
         for position, expectation in enumerate(rules.suite)
         if (broken == position).any()
     ]
-    sound = bars.filter(pa.array(broken < 0)) if refused else bars
-    split = split_duplicates(sound)
+    split = split_duplicates(bars, np.flatnonzero(broken < 0) if refused else None)
     if len(split.conflicting):
-        refused.append(Refusal(sound.take(pa.array(split.conflicting)), CONFLICT, _CONFLICT_REASON))
+        refused.append(Refusal(bars.take(pa.array(split.conflicting)), CONFLICT, _CONFLICT_REASON))
     # A take of every row in its place would copy them all for nothing.
-    accepted = sound if split.is_identity else sound.take(pa.array(split.kept))
+    accepted = bars if split.is_identity else bars.take(pa.array(split.kept))
     quarantined = sum(refusal.rows.num_rows for refusal in refused)
     if accepted.num_rows + quarantined + len(split.exact) != bars.num_rows:
         raise ClosecastError("rows must equal accepted + quarantined + duplicates", value=bars.num_rows)

@@ -18,8 +18,9 @@ from deltalake import DeltaTable
 
 from include.ingest.judge import LEVEL
 from include.ingest.keys import Mask, Rows
+from include.lake.asof import read_rows
 from include.lake.files import list_sessions
-from include.lake.tables import read_partitions, read_where
+from include.lake.tables import read_where
 from include.quality.continuity import CONFIRMATIONS, LEVEL_LIMIT, Level, LevelRows, judge_levels
 from include.schema import BARS, QUARANTINE, WINDOW_COLUMNS
 
@@ -73,7 +74,7 @@ class PriceLevels:
         self._symbols = pa.array([], pa.string())
         self._close, self._day = np.empty(0), np.empty(0, np.int64)
         if bars and recent:
-            self._remember(read_partitions(bars, "session", recent, columns=["symbol", "session", "close"]))
+            self._remember(read_rows(bars, recent, ["symbol", "session", "close"]))
         self._waiting = _read_waiting(quarantine, recent[0]) if quarantine and recent else _WAITING.empty_table()
 
     def judge(self, rows: pa.Table) -> LevelSplit:

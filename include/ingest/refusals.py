@@ -44,17 +44,17 @@ class QuarantineChanges:
 
     Parameters
     ----------
-    lake
-        Its folder.
+    lake, state
+        Its folder, and what it held before.
     sha256, at
         Of the upload.
     scratch
         Folder for rows beyond the budget.
     """
 
-    def __init__(self, lake: Path, sha256: str, at: datetime, scratch: Path) -> None:
-        self._lake, self._sha256, self._at = lake, sha256, at
-        self.table = find_committed(lake, QUARANTINE)
+    def __init__(self, lake: Path, state: LakeState, sha256: str, at: datetime, scratch: Path) -> None:
+        self._lake, self._state, self._sha256, self._at = lake, state, sha256, at
+        self.table = find_committed(lake, QUARANTINE, state)
         self._refused = Spill(REFUSED, scratch, BUDGET_BYTES)
         self._left: list[pa.Table] = []
 
@@ -91,7 +91,7 @@ class QuarantineChanges:
             keyless = pc.field("symbol").is_null() | pc.field("session").is_null()
             self.close_rows(rows.filter(keyless & pc.field("resolved_by").is_null()))
 
-    def commit(self, state: LakeState, unread: RefusedRows) -> tuple[int | None, int, int]:
+    def commit(self, unread: RefusedRows) -> tuple[int | None, int, int]:
         """Write the table.
 
         Returns
@@ -105,7 +105,7 @@ class QuarantineChanges:
         quarantined = unread.num_rows + self._refused.num_rows
         released = sum(len(rows) for rows in gone.values())
         if not quarantined and not released:
-            return state.quarantine, 0, 0
+            return self._state.quarantine, 0, 0
         refused = chain((batch for rows in unread.batches() for batch in rows.to_batches()), self._refused)
         batches = chain(map(self._shape, refused), self._mark(gone))
         reader = pa.RecordBatchReader.from_batches(QUARANTINE.schema, batches)

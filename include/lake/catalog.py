@@ -69,8 +69,19 @@ def committed_state(lake: Path) -> LakeState:
     return LakeState(row["sequence"], *versions, row["finished_at"])
 
 
-def open_committed(lake: Path, table: Table, *, version: int | None = None) -> DeltaTable:
+def open_committed(
+    lake: Path, table: Table, *, version: int | None = None, state: LakeState | None = None
+) -> DeltaTable:
     """Open a catalogued table at the newest version that may be read, or at an earlier one.
+
+    Parameters
+    ----------
+    lake, table
+        Which table.
+    version
+        An earlier version.
+    state
+        As `committed_state` gave it a moment ago; by default it is asked for.
 
     Raises
     ------
@@ -79,7 +90,7 @@ def open_committed(lake: Path, table: Table, *, version: int | None = None) -> D
     """
     if version is not None:
         return _open_known(lake, table, version)
-    known = committed_state(lake).version_of(table)
+    known = (state or committed_state(lake)).version_of(table)
     if known is None:
         rule = f"table {table.name} must have been written before it is read (closecast ingest FILE begins a lake)"
         raise NotFoundError(rule, place=table.path(lake))
@@ -99,9 +110,10 @@ def _open_known(lake: Path, table: Table, version: int) -> DeltaTable:
     return opened
 
 
-def find_committed(lake: Path, table: Table) -> DeltaTable | None:
+def find_committed(lake: Path, table: Table, state: LakeState | None = None) -> DeltaTable | None:
     """Open a catalogued table as `open_committed` does, or return None where nothing was committed to it."""
-    return None if committed_state(lake).version_of(table) is None else open_committed(lake, table)
+    state = state or committed_state(lake)
+    return None if state.version_of(table) is None else open_committed(lake, table, state=state)
 
 
 def _visible_version(opened: DeltaTable, known: int) -> int:
@@ -115,12 +127,16 @@ def _visible_version(opened: DeltaTable, known: int) -> int:
     return visible
 
 
-def recover_lake(lake: Path) -> None:
-    """Take back what a dead process committed to a table without its row in `uploads`. Call it under `lock_lake`."""
+def recover_lake(lake: Path) -> LakeState:
+    """Take back what a dead process committed to a table without its row in `uploads`; return the lake's state.
+
+    Call it under `lock_lake`.
+    """
     state = committed_state(lake)
     for table in CATALOGUED:
         if DeltaTable.is_deltatable(table.path(lake)):
             _recover_table(open_table(lake, table), state.version_of(table))
+    return state
 
 
 def _recover_table(opened: DeltaTable, known: int | None) -> None:

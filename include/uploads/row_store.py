@@ -232,8 +232,13 @@ class BarStore(RowStore):
         self._rows, self._is_ordered = ordered, True
 
     def _sort(self, table: pa.Table) -> pa.Table:
-        order = np.argsort(self._days[table["date"].to_numpy()], kind="stable")
-        return table.take(pa.array(order)).combine_chunks()
+        days = self._days[table["date"].to_numpy()]
+        starts = np.flatnonzero(np.diff(days, prepend=days[:1] - 1))
+        if len(starts) <= _MAX_RUNS:  # a few rows out of place: runs of a session are put in order as they lie
+            stops = np.append(starts[1:], len(days))
+            runs = np.argsort(days[starts], kind="stable")
+            return pa.concat_tables([table.slice(starts[run], stops[run] - starts[run]) for run in runs])
+        return table.take(pa.array(np.argsort(days, kind="stable"))).combine_chunks()
 
     def _part_by_session(self) -> Iterator[Spill]:
         """Part the rows into files of whole sessions, each small enough to be sorted in memory."""

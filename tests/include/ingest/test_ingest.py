@@ -269,7 +269,7 @@ def test_a_row_that_vanished_is_an_error_and_not_a_count(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fewer = Split(kept=np.array([0]), exact=np.array([], np.int64), conflicting=np.array([], np.int64))
-    monkeypatch.setattr(judge, "split_duplicates", lambda bars: fewer)
+    monkeypatch.setattr(judge, "split_duplicates", lambda *_: fewer)
     with pytest.raises(ClosecastError, match="rows must equal accepted"):
         ingest_upload(settings, write(tmp_path / "day.csv", bar("A"), bar("B")))
 
