@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from include.disk import explain_disk
-from include.errors import InputError
+from include.errors import InputError, NotFoundError, UnavailableError
 from include.ingest.changes import LakeChanges, Stamp
 from include.ingest.inbox import is_in_inbox, list_arrived, open_source, require_finished, require_unchanged
 from include.ingest.judge import RowRules, judge_rows
@@ -76,7 +76,8 @@ def ingest_upload(
         The upload breaks a rule of its form, or changed while it was read; nothing was written. Or the lake or the
         place of uploads may not be written.
     UnavailableError
-        No room is left, or an object store does not answer. The same call again ends what was begun.
+        No room is left, or an object store does not answer. The same call again ends what was begun. Or another file
+        took the upload's place after its bars were committed; the same call again ingests that one.
     """
     task = _Task(origin or Origin(), overridden)
     source = open_source(upload, retry_s=settings.store_retry_s) if isinstance(upload, Path | str) else upload
@@ -95,8 +96,29 @@ def ingest_upload(
             require_unchanged(source, identity)
             with explain_disk("the lake", str(settings.lake)):
                 report = _commit(settings, rows, rules, task)
-    keep_upload(settings, source, report.sha256, move=is_in_inbox(settings, source), identity=identity)
+    _keep(settings, source, report, identity)
     return report
+
+
+def _keep(settings: Settings, source: Source, report: IngestReport, identity: str) -> None:
+    """Keep the file of what is committed; say so where another has taken its place meanwhile."""
+    try:
+        keep_upload(settings, source, report.sha256, move=is_in_inbox(settings, source), identity=identity)
+    except InputError as error:
+        if not _is_replaced(source, identity):
+            raise
+        rule = (
+            f"the bars of upload {report.sha256[:12]} are committed, but its file was replaced or taken away before it"
+            " was kept: what is there now was not read, and the next ingest reads it"
+        )
+        raise UnavailableError(rule, value=error.value, place=error.place) from error
+
+
+def _is_replaced(source: Source, identity: str) -> bool:
+    try:
+        return source.identity() != identity
+    except InputError as error:
+        return isinstance(error.__cause__, FileNotFoundError | NotFoundError)
 
 
 def find_upload(settings: Settings, sha256: str) -> IngestReport | None:

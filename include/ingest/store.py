@@ -27,10 +27,10 @@ from include.ingest.inbox import address_of, open_source, require_unchanged
 from include.object_store import ObjectStore
 from include.settings import Settings
 from include.uploads.object_source import ObjectFolder, ObjectSource
-from include.uploads.source import SUCCESS, LocalFolder, LocalSource, Source, Stream, hash_parts
+from include.uploads.source import SUCCESS, LocalFolder, LocalSource, Source, Stream, hash_parts, is_part, open_local
 
 _BLOCK_BYTES = 4 * 2**20
-_READ_ONLY = 0o444
+_READ_ONLY, _WRITABLE = 0o444, 0o644
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SUFFIX = re.compile(r"\.[A-Za-z]\w{0,7}", re.ASCII)
 
@@ -137,20 +137,21 @@ def _place(settings: Settings, source: Source, kept: str, sha256: str, *, move: 
     target.parent.mkdir(parents=True, exist_ok=True)
     _sweep_partials(target)
     if move and isinstance(source, LocalSource | LocalFolder) and _rename(source.path, target):
+        _require_moved(source, target, identity)
         return True
     _copy_down(source, target, sha256)
     return False
 
 
 def _rename(path: Path, target: Path) -> bool:
-    """Rename a file or folder; False for a link, and for what lies on another disk."""
-    if path.is_symlink():
-        return False
+    """Rename a file or folder; False for what has another name too, or for what lies on another disk."""
+    files = [file for file in path.rglob("*") if not file.is_dir()] if path.is_dir() else [path]
+    if path.is_symlink() or any(file.is_symlink() or file.stat().st_nlink > 1 for file in files):
+        return False  # by its other name it could still be written, or its target go away
     # Read-only before it has its name: a kept file can never be written. A folder of parts stays its owner's to
     # delete, since a home with read-only folders in it could not be removed.
-    for file in path.rglob("*") if path.is_dir() else [path]:
-        if file.is_file() and not file.is_symlink():
-            file.chmod(_READ_ONLY)
+    for file in files:
+        file.chmod(_READ_ONLY)
     try:
         path.rename(target)
     except OSError as error:
@@ -158,6 +159,21 @@ def _rename(path: Path, target: Path) -> bool:
             raise
         return False
     return True
+
+
+def _require_moved(source: LocalSource | LocalFolder, target: Path, identity: str) -> None:
+    """Put back what was moved if it had taken the upload's place just before."""
+    moved = open_local(target)
+    if moved.identity() == identity:
+        return
+    for file in (part for part in moved.parts or [moved] if isinstance(part, LocalSource)):
+        file.path.chmod(_WRITABLE)  # as it may have come: it is its writer's again
+    if source.path.exists():
+        _remove(target)  # and was replaced in its turn
+    else:
+        target.rename(source.path)
+    rule = "an upload must stay as it is until it is kept (write it under a hidden name, then rename it)"
+    raise InputError(rule, value="a file that took its place", place=address_of(source))
 
 
 def _copy_down(source: Source, target: Path, sha256: str) -> None:
@@ -222,18 +238,35 @@ def _take_away(source: Source, identity: str) -> None:
         return  # another ingest has taken it
     if isinstance(source, ObjectFolder):
         # Without _SUCCESS it is no upload any more, however many of its parts a kill leaves.
-        source.store.delete(f"{source.url}/{SUCCESS}")
-        source.store.delete_folder(source.url)
+        for name in (SUCCESS, *(part.name for part in source.parts)):
+            source.store.delete(f"{source.url}/{name}")
+        source.store.delete_empty(source.url)
     elif isinstance(source, ObjectSource):
         source.store.delete(source.url)
     elif isinstance(source, LocalFolder):
-        hidden = source.path.with_name(f".{source.path.name}.kept")
-        _remove(hidden)
-        with suppress(FileNotFoundError):
-            source.path.rename(hidden)  # at once out of sight, however long its parts take
-        _remove(hidden)
+        _take_folder_away(source)
     elif isinstance(source, LocalSource):
         source.path.unlink(missing_ok=True)
+
+
+def _take_folder_away(folder: LocalFolder) -> None:
+    """Remove the parts of a folder, and the folder where nothing else is in it: only its parts are kept."""
+    hidden = folder.path.with_name(f".{folder.path.name}.kept")
+    with suppress(FileNotFoundError):  # of a process that died here, whose parts were kept
+        _remove_files(hidden, [entry.name for entry in hidden.iterdir() if is_part(entry.name)])
+    with suppress(FileNotFoundError):
+        folder.path.rename(hidden)  # at once out of sight, however long its parts take
+        _remove_files(hidden, [part.path.name for part in folder.parts if isinstance(part, LocalSource)])
+        if hidden.exists() and not folder.path.exists():
+            hidden.rename(folder.path)  # what else was in it stays where people look for it
+
+
+def _remove_files(folder: Path, names: list[str]) -> None:
+    """Remove some files of a folder, its `_SUCCESS` first, and the folder once it is empty."""
+    for name in (SUCCESS, *names):
+        (folder / name).unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def _require_hash(source: Source, digests: list[str], sha256: str) -> None:
