@@ -31,6 +31,7 @@ from include.uploads.source import SUCCESS, LocalFolder, LocalSource, Source, St
 
 _BLOCK_BYTES = 4 * 2**20
 _READ_ONLY, _WRITABLE = 0o444, 0o644
+_OPEN_FILES = Path("/proc/self/fd")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SUFFIX = re.compile(r"\.[A-Za-z]\w{0,7}", re.ASCII)
 
@@ -79,6 +80,25 @@ def keep_upload(settings: Settings, source: Source, sha256: str, *, move: bool, 
         with _explain(address_of(source)):
             _take_away(source, identity)
     return present
+
+
+@contextmanager
+def hold_file(source: Source) -> Iterator[Source | None]:
+    """Hold a local file, so that its bytes can be kept also if another takes its name; None for what cannot be held.
+
+    Linux gives an open file a name of its own below /proc. A file that is written over cannot be held so.
+    """
+    if not isinstance(source, LocalSource) or not _OPEN_FILES.is_dir():
+        yield None
+        return
+    try:
+        file = source.path.open("rb", buffering=0)
+    except OSError as error:
+        raise InputError("an upload must be a file that can be read", value=error, place=str(source.path)) from error
+    with file:
+        held = LocalSource(_OPEN_FILES / str(file.fileno()))
+        held.name = source.name
+        yield held
 
 
 def find_kept(settings: Settings, sha256: str) -> str | None:

@@ -338,10 +338,16 @@ def test_a_file_that_takes_the_place_after_the_commit_waits_for_its_own_turn(set
             return super().identity()
 
     path = write(settings.inbox / "2018-06-01.csv", bar("A"))
-    with pytest.raises(UnavailableError, match=r"are committed, but its file was replaced.*2018-06-01\.csv"):
+    with pytest.raises(
+        UnavailableError, match=r"are committed and its file is kept, but that was replaced.*2018-06-01\.csv"
+    ):
         ingest_upload(settings, Replaced(path))
     assert committed_state(settings.lake).sequence == 1
     assert path.read_text() == later
+    first = HEADER + bar("A")
+    kept = find_kept(settings, hashlib.sha256(first.encode()).hexdigest())
+    assert kept is not None
+    assert (Path(kept).suffix, Path(kept).read_text()) == (".csv", first)
     (report,) = ingest_session(settings, date(2018, 6, 1))
     assert (report.sequence, report.added) == (2, 1)
     assert Path(find_kept(settings, report.sha256) or "-").read_text() == later
