@@ -9,6 +9,7 @@ call again ends the work.
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import io
 import os
@@ -156,11 +157,30 @@ def _place(settings: Settings, source: Source, kept: str, sha256: str, *, move: 
     target = Path(kept)
     target.parent.mkdir(parents=True, exist_ok=True)
     _sweep_partials(target)
-    if move and isinstance(source, LocalSource | LocalFolder) and _rename(source.path, target):
-        _require_moved(source, target, identity)
-        return True
+    if move and isinstance(source, LocalSource | LocalFolder):
+        with _lock_folder(target.parent) as is_alone:
+            if target.exists():
+                return False  # the same bytes from elsewhere, kept meanwhile
+            if is_alone and _rename(source.path, target):
+                _require_moved(source, target, identity)
+                return True
     _copy_down(source, target, sha256)
     return False
+
+
+@contextmanager
+def _lock_folder(folder: Path) -> Iterator[bool]:
+    """Let one process or thread at a time rename into a folder; False where the file system knows no such lock."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        is_alone = True
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError:
+            is_alone = False
+        yield is_alone
+    finally:
+        os.close(descriptor)
 
 
 def _rename(path: Path, target: Path) -> bool:
@@ -207,7 +227,8 @@ def _copy_down(source: Source, target: Path, sha256: str) -> None:
         else:
             hashes = [_write_file(source, partial)]
         _require_hash(source, hashes, sha256)
-        partial.rename(target)
+        with _lock_folder(target.parent):
+            partial.rename(target)
     finally:
         _remove(partial)
 
