@@ -15,14 +15,17 @@ from typing import Annotated
 
 import typer
 from pydantic import ValidationError
-from rich.markup import escape
 
 from include.commands import lake, models, quarantine
 from include.commands import uploads as uploads_command
 from include.commands.ingest import ingest
 from include.commands.options import AsJson
 from include.commands.validate import validate
+<<<<<<< HEAD
 from include.console import emit, err, out, show_steps
+=======
+from include.console import build_table, emit, err, out, plain, show_steps
+>>>>>>> 66b74c9e9af59f03838a07ac90f981bc26c629a1
 from include.errors import ClosecastError, InputError
 from include.home import current_settings, recall_home
 from include.settings import Settings, load_settings
@@ -37,6 +40,8 @@ app.add_typer(lake.app, name="lake")
 app.command()(ingest)
 app.command()(validate)
 
+USAGE_EXIT = 2
+
 Session = Annotated[str | None, typer.Option(help="YYYY-MM-DD; the newest by default.")]
 
 
@@ -44,6 +49,11 @@ def main() -> None:
     """Run the command line; turn what a person can act on into one line and an exit code."""
     try:
         app()
+    except SystemExit as error:
+        if error.code == USAGE_EXIT and "--json" in sys.argv:  # Typer has said it to people
+            say = getattr(error.__context__, "format_message", lambda: "see --help")
+            emit({"error": {"type": "UsageError", "rule": say()}}, as_json=True, render=lambda: None)
+        raise
     except ValidationError as error:
         first = error.errors()[0]
         place = "CLOSECAST_" + "_".join(str(part) for part in first["loc"]).upper()
@@ -61,9 +71,9 @@ def main() -> None:
 def _fail(error: ClosecastError) -> None:
     if "--json" in sys.argv:
         said = {"type": type(error).__name__, "rule": error.rule, "value": error.value, "place": error.place}
-        plain = {key: None if value is None else str(value) for key, value in said.items()}
-        emit({"error": plain}, as_json=True, render=lambda: None)
-    err.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True)
+        texts = {key: None if value is None else str(value) for key, value in said.items()}
+        emit({"error": texts}, as_json=True, render=lambda: None)
+    err.print(f"[red]error:[/red] {plain(str(error))}", soft_wrap=True)
     sys.exit(error.exit_code)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
@@ -14,8 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+
+_UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 # Where there is no terminal, nothing cuts a line: a table in a log or a pipe keeps its columns.
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 400)
@@ -38,6 +42,28 @@ def _plain(value: Any) -> str:
     raise TypeError(f"cannot be written as JSON: {type(value).__name__}")
 
 
+def plain(text: str) -> str:
+    """Give data's text as it may reach a terminal: control and format characters as escapes, and no markup.
+
+    Names of files and symbols are other people's, and a terminal obeys what it is sent.
+
+    Examples
+    --------
+    >>> plain("a[/b]\\x1b[2J")
+    'a\\\\[/b]\\\\x1b[2J'
+    """
+    return escape(show_controls(text))
+
+
+def show_controls(text: str) -> str:
+    """Write each character that is not to be seen as Python does: control, format, surrogate, line separator."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        char.encode("unicode_escape").decode() if unicodedata.category(char) in _UNSEEN else char for char in text
+    )
+
+
 def build_table(title: str, columns: list[str], rows: list[list[str]], *, right: int = 1) -> Table:
     """Build a table whose columns from `right` on are aligned to the right, as numbers are."""
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
@@ -53,19 +79,19 @@ class Step:
 
     def __init__(self, progress: Progress, title: str) -> None:
         self._progress = progress
-        self._task = progress.add_task(title, total=None, said="", done=False)
+        self._task = progress.add_task(show_controls(title), total=None, said="", done=False)
 
     def update(self, done: float, total: float, said: str = "") -> None:
         """Show `done` of `total`, and a few words."""
-        self._progress.update(self._task, completed=done, total=total, said=said)
+        self._progress.update(self._task, completed=done, total=total, said=show_controls(said))
 
     def say(self, said: str) -> None:
         """Show a few words."""
-        self._progress.update(self._task, said=said)
+        self._progress.update(self._task, said=show_controls(said))
 
     def finish(self, said: str) -> None:
         """Fill the bar, with the last word."""
-        self._progress.update(self._task, completed=1, total=1, said=said, done=True)
+        self._progress.update(self._task, completed=1, total=1, said=show_controls(said), done=True)
 
 
 @contextmanager
@@ -73,10 +99,10 @@ def show_steps() -> Iterator[Callable[[str], Step]]:
     """Show progress on standard error while the block runs; the block opens a line for each step."""
     columns = (
         SpinnerColumn(finished_text="[green]✓"),
-        TextColumn("{task.description:<34}"),
+        TextColumn("{task.description:<34}", markup=False),
         BarColumn(bar_width=16),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[said]}", style="dim"),
+        TextColumn("{task.fields[said]}", style="dim", markup=False),
     )
     with Progress(*columns, console=err, refresh_per_second=8) as progress:
         try:

@@ -166,9 +166,10 @@ class ObjectStore:
         """Delete an object; none there is no error."""
         self._ask(url, lambda: _delete(_path(url)))
 
-    def delete_folder(self, url: str) -> None:
-        """Delete all objects below an address."""
-        self._ask(url, lambda: _connect().delete_dir(_path(url)))
+    def delete_empty(self, url: str) -> None:
+        """Delete a folder in which nothing is any more: Arrow leaves an empty object of its name behind."""
+        if not self.list_folder(url):
+            self._ask(url, lambda: _connect().delete_dir(_path(url)))
 
     def _delete_torn(self, url: str) -> None:
         try:
@@ -283,5 +284,6 @@ def _translate(error: OSError, url: str) -> ClosecastError:
         return InputError("the store's credentials must permit this", value=code, place=url)
     if any(word in code for word in _TRANSIENT) or "HTTP status 5" in code or "AWS" not in str(error):
         asked = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "AWS"
+        asked = re.sub(r"//.*@", "//", asked)  # an endpoint may hold a user and a password
         return UnavailableError("the object store must answer", value=f"{code} from {asked}", place=url)
     return ClosecastError("the object store must do what it is asked", value=code, place=url)

@@ -16,13 +16,18 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from include.errors import InputError
 
 OBJECT_SCHEME = "s3://"
+_UNADDRESSABLE = "%\\[]|^?#"
+"""Where deltalake 1 opens another path or none (tried, each), and what ends the path in MLflow's addresses."""
+
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 
 class Settings(BaseSettings):
     """Settings of one installation; `CLOSECAST_` and the field's name in capitals sets each."""
 
-    model_config = SettingsConfigDict(env_prefix="CLOSECAST_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="CLOSECAST_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+    )
 
     home: Path = Field(Path(".closecast"), description="Folder that holds all state.")
     uploads: str | None = Field(
@@ -73,6 +78,14 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return path and path.expanduser().absolute()
+
+    @field_validator("home")
+    @classmethod
+    def _addressable(cls, home: Path) -> Path:
+        if odd := sorted({char for char in str(home) if char in _UNADDRESSABLE or not char.isprintable()}):
+            named = " ".join(ascii(char) for char in odd)
+            raise ValueError(f"the home's path must not hold {named}: the addresses of tables and models cannot")
+        return home
 
     @field_validator("uploads")
     @classmethod

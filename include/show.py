@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from include.console import build_table, out, price
+from include.console import build_table, out, plain, price
 from include.monitoring.errors import SessionError
 from include.training.train import Candidate, Snapshot
 
@@ -37,9 +37,9 @@ def show_candidates(snapshot: Snapshot, candidates: Sequence[Candidate], best: C
 def show_forecasts(rows: Sequence[dict[str, Any]], title: str, *, most: int = 20) -> None:
     """Draw forecasts as `widen_run` gives them, a symbol a line."""
     prices = ("last_close", "pred_open", "pred_close")
-    cells = [[row["symbol"], row["status"], *(price(row[name]) for name in prices)] for row in rows[:most]]
+    cells = [[plain(row["symbol"]), row["status"], *(price(row[name]) for name in prices)] for row in rows[:most]]
     columns = ["symbol", "status", "last close", "predicted open", "predicted close"]
-    out.print(build_table(title, columns, cells, right=2))
+    out.print(build_table(plain(title), columns, cells, right=2))
     if len(rows) > most:
         out.print(f"[dim]… and {len(rows) - most:,} more[/dim]")
 

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
 from include.commands.options import AsJson
-from include.console import emit, err, out, show_steps
+from include.console import emit, err, out, plain, show_steps
 from include.errors import ClosecastError
 
 if TYPE_CHECKING:
@@ -63,9 +62,9 @@ def _emit(reports: list[IngestReport], errors: list[ClosecastError], *, as_json:
     emit(
         payload,
         as_json=as_json,
-        render=lambda: out.print(escape("\n".join(report.summary() for report in reports)), soft_wrap=True),
+        render=lambda: out.print("\n".join(plain(report.summary()) for report in reports), soft_wrap=True),
     )
     for error in errors:
-        err.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True)
+        err.print(f"[red]error:[/red] {plain(str(error))}", soft_wrap=True)
     if errors:
         raise typer.Exit(errors[0].exit_code)

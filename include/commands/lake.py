@@ -7,10 +7,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from include.commands.options import AsJson
-from include.console import build_table, emit, out
+from include.console import build_table, emit, out, plain
 
 if TYPE_CHECKING:
     from include.lake.maintain import MaintenanceReport
@@ -44,11 +43,11 @@ def list_listed(
 def _show_listed(title: str, rows: list[dict[str, Any]]) -> None:
     cells = [
         [
-            escape(row["symbol"]),
+            plain(row["symbol"]),
             str(row["first_session"]),
             str(row["last_session"]),
             f"{row['sessions']:,}",
-            escape(row["successor"] or ""),
+            plain(row["successor"] or ""),
         ]
         for row in rows
     ]
@@ -80,15 +79,15 @@ def _show_report(settings: Settings, report: MaintenanceReport) -> None:
     if report.removals:
         columns = ["what", "file", "MB", "why"]
         cells = [
-            [each.area, _shorten(settings, str(each.path)), f"{each.size_bytes / 1e6:,.2f}", escape(each.why)]
+            [each.area, _shorten(settings, str(each.path)), f"{each.size_bytes / 1e6:,.2f}", plain(each.why)]
             for each in report.removals[:_SHOWN_FILES]
         ]
         out.print(build_table("Files to remove", columns, cells, right=2))
         left = Counter(each.area for each in report.removals[_SHOWN_FILES:])
         if left:
             out.print("and " + ", ".join(f"{count:,} of {area}" for area, count in left.items()) + " (all with --json)")
-    out.print(report.summary())
+    out.print(plain(report.summary()))
 
 
 def _shorten(settings: Settings, path: str) -> str:
-    return escape(path.removeprefix(f"{settings.home}/"))
+    return plain(path.removeprefix(f"{settings.home}/"))

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from include.commands.options import AsJson, Why
 from include.commands.uploads import show_quarantine_counts
-from include.console import build_table, emit, out, show_steps
+from include.console import build_table, emit, out, plain, show_steps
 
 if TYPE_CHECKING:
     from include.ingest.report import IngestReport
@@ -24,7 +23,9 @@ app = typer.Typer(no_args_is_help=True, help="Refused rows: list, show, release,
 Upload = Annotated[str | None, typer.Option(help="Its SHA-256, or at least six digits of it; all by default.")]
 Expectation = Annotated[str | None, typer.Option(help="The rule that refused them; all by default.")]
 Symbols = Annotated[list[str] | None, typer.Option("--symbol", help="Which symbols; all by default.")]
-Rows = Annotated[list[int] | None, typer.Option("--row", help="Row numbers in the upload; all by default.")]
+Rows = Annotated[
+    list[int] | None, typer.Option("--row", min=1, max=2**63 - 1, help="Row numbers in the upload; all by default.")
+]
 Session = Annotated[str | None, typer.Option(help="YYYY-MM-DD; all by default.")]
 Resolved = Annotated[bool, typer.Option("--resolved", help="Also rows that have left quarantine.")]
 
@@ -88,9 +89,9 @@ def _show_rows(rows: list[dict[str, Any]]) -> None:
     for row in rows[:_SHOWN_ROWS]:
         place = f"{row['upload_sha256'][:12]} row {row['row_number']}"
         state = f" [dim]resolved by {row['resolved_by'][:12]}[/dim]" if row["resolved_by"] else ""
-        out.print(f"[bold]{place}[/bold]  {escape(row['expectation'])}{state}", soft_wrap=True)
-        out.print(f"  {escape(row['reason'])}", soft_wrap=True)
-        out.print(f"  [dim]{escape(row['raw'])}[/dim]", soft_wrap=True)
+        out.print(f"[bold]{place}[/bold]  {plain(row['expectation'])}{state}", soft_wrap=True)
+        out.print(f"  {plain(row['reason'])}", soft_wrap=True)
+        out.print(f"  [dim]{plain(row['raw'])}[/dim]", soft_wrap=True)
     if len(rows) > _SHOWN_ROWS:
         out.print(f"[dim]… and {len(rows) - _SHOWN_ROWS:,} more (--json has all)[/dim]")
     if not rows:
@@ -112,8 +113,10 @@ def release(
     from include.errors import InputError
     from include.home import current_settings
     from include.ingest.release import release_rows
+    from include.ingest.report import require_text
     from include.lake.quarantine import count_quarantine, read_quarantine
 
+    require_text("why", why)
     if not any((upload, expectation, symbol, row, session)):
         raise InputError("a release must say which rows", value="all of quarantine", place="the command line")
     wanted = _build_filter(upload, expectation, symbol, row, session)
@@ -134,7 +137,9 @@ def repair(
     """Ingest a corrected file; the refused rows that it brings leave quarantine."""
     from include.home import current_settings
     from include.ingest.release import repair_upload
+    from include.ingest.report import require_text
 
+    require_text("why", why)
     with show_steps() as step:
         line = step(f"Repair {upload[:12]}")
         found = repair_upload(
@@ -149,7 +154,7 @@ def _emit_reports(reports: list[IngestReport], as_json: bool) -> None:
         rows = [
             [
                 "nothing: done before" if each.already_ingested else each.kind,
-                escape(each.name),
+                plain(each.name),
                 f"{each.released:,}",
                 f"{each.added:,}",
                 f"{each.restated:,}",

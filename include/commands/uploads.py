@@ -6,10 +6,9 @@ from collections import Counter
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from include.commands.options import AsJson
-from include.console import build_table, emit, out
+from include.console import build_table, emit, out, plain
 
 app = typer.Typer(no_args_is_help=True, help="Uploads: list, show.")
 
@@ -18,7 +17,7 @@ _SHOWN_CELLS = 20
 
 @app.command("list")
 def list_uploads(
-    last: Annotated[int, typer.Option(help="How many, the newest.")] = 20,
+    last: Annotated[int, typer.Option(min=1, help="How many, the newest.")] = 20,
     kind: Annotated[str | None, typer.Option(help="upload, release or repair; all by default.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -42,13 +41,13 @@ def _show_uploads(rows: list[dict[str, Any]], waiting: list[dict[str, Any]]) -> 
             row["kind"],
             *(f"{row[name]:,}" for name in ("rows", "accepted", "quarantined")),
             str(row["last_session"] or "–") + (f" and {row['sessions'] - 1:,} before" if row["sessions"] > 1 else ""),
-            escape(row["name"]),
+            plain(row["name"]),
         ]
         for row in rows
     ]
     out.print(build_table("Uploads", columns, cells, right=3))
     for each in waiting:
-        out.print(f"[dim]waits in the inbox:[/dim] {escape(each['name'])} ({each['size_bytes'] / 1e6:,.1f} MB)")
+        out.print(f"[dim]waits in the inbox:[/dim] {plain(each['name'])} ({each['size_bytes'] / 1e6:,.1f} MB)")
 
 
 @app.command("show")
@@ -76,7 +75,7 @@ def show_upload(
 
 def _show_upload(payload: dict[str, Any]) -> None:
     row = payload["upload"]
-    cells = [[name.replace("_", " "), "–" if value is None else escape(str(value))] for name, value in row.items()]
+    cells = [[name.replace("_", " "), "–" if value is None else plain(str(value))] for name, value in row.items()]
     out.print(build_table(f"Upload {row['sha256'][:12]}", ["", ""], cells, right=2))
     if payload["quarantine"]:
         show_quarantine_counts("Refused, by rule", payload["quarantine"])
@@ -92,16 +91,16 @@ def show_quarantine_counts(title: str, counts: list[dict[str, Any]]) -> None:
     cells = [
         [
             count["upload_sha256"][:12],
-            count["expectation"],
+            plain(count["expectation"]),
             f"{count['rows']:,}",
             " to ".join(dict.fromkeys(str(count[name]) for name in ("first_session", "last_session") if count[name])),
-            escape(", ".join(count["symbols"][:3])),
+            plain(", ".join(count["symbols"][:3])),
         ]
         for count in counts
     ]
     out.print(build_table(title, columns, cells, right=2))
     for rule, example in {count["expectation"]: count["example"] for count in counts}.items():
-        out.print(f"[dim]{rule}: for example, {escape(example)}[/dim]", soft_wrap=True)
+        out.print(f"[dim]{plain(rule)}: for example, {plain(example)}[/dim]", soft_wrap=True)
 
 
 def _show_restatements(cells: list[dict[str, Any]]) -> None:
@@ -109,7 +108,7 @@ def _show_restatements(cells: list[dict[str, Any]]) -> None:
 
     out.print(f"[bold]{len(cells):,} cell(s) corrected[/bold]")
     for cell in cells[:_SHOWN_CELLS]:
-        out.print(f"  {escape(describe_cell(cell))}", soft_wrap=True)
+        out.print(f"  {plain(describe_cell(cell))}", soft_wrap=True)
     if len(cells) > _SHOWN_CELLS:
         out.print(f"[dim]  … and {len(cells) - _SHOWN_CELLS:,} more (--json has all)[/dim]")
 
@@ -118,4 +117,4 @@ def _show_forecasts(forecasts: list[dict[str, Any]]) -> None:
     counts = Counter((str(row["as_of"]), row["run_id"]) for row in forecasts)
     out.print(f"[bold]{len(counts)} run(s) had been made before, without these bars in their windows[/bold]")
     for (as_of, run_id), symbols in sorted(counts.items())[:_SHOWN_CELLS]:
-        out.print(f"  {as_of}  {symbols:,} symbol(s)  {escape(run_id)}", soft_wrap=True)
+        out.print(f"  {as_of}  {symbols:,} symbol(s)  {plain(run_id)}", soft_wrap=True)

@@ -7,9 +7,8 @@ from datetime import date
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
-from include.console import emit, out, show_steps
+from include.console import emit, out, plain, show_steps
 from include.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -74,15 +73,15 @@ def show_report(settings: Settings, report: ValidationReport, link: str) -> None
     for result in [*report.failed, *(each for each in report.results if each.success)]:
         table.add_row(*_draw_row(result, remedies.get(result.expectation, "")))
     out.print(table)
-    out.print(f"[dim]Data Docs: {escape(link)}[/dim]", soft_wrap=True)
+    out.print(f"[dim]Data Docs: {plain(link)}[/dim]", soft_wrap=True)
 
 
 def _draw_row(result: ExpectationResult, remedy: str) -> list[str]:
     from include.quality.results import SHOWN_EXAMPLES
 
-    found = escape(", ".join(result.symbols[:SHOWN_EXAMPLES]) or result.detail)
+    found = plain(", ".join(result.symbols[:SHOWN_EXAMPLES]) or result.detail)
     if result.success:
-        return [result.expectation, result.severity, "[green]passed[/green]", "", f"[dim]{escape(result.detail)}[/dim]"]
+        return [result.expectation, result.severity, "[green]passed[/green]", "", f"[dim]{plain(result.detail)}[/dim]"]
     said = "[red]blocked[/red]" if result.severity == "session" else "[yellow]warned[/yellow]"
     count = f"{result.unexpected_count:,}" if result.unexpected_count else ""
-    return [result.expectation, result.severity, said, count, f"{found}\n[dim]→ {escape(remedy)}[/dim]"]
+    return [result.expectation, result.severity, said, count, f"{found}\n[dim]→ {plain(remedy)}[/dim]"]

@@ -67,9 +67,10 @@ def address_of(source: Source) -> str:
 def is_in_inbox(settings: Settings, source: Source) -> bool:
     """Whether an upload lies directly in the inbox."""
     address = address_of(source)
-    if not is_object_url(address):
-        address = str(Path(address).absolute())
-    return address.rpartition("/")[0] == settings.inbox_url
+    if is_object_url(address):
+        return address.rpartition("/")[0] == settings.inbox_url
+    # The folders on the way may be links or go up and down; the last name counts as it is, be it a link.
+    return not settings.has_object_store and Path(address).parent.resolve() == settings.inbox.resolve()
 
 
 def require_finished(settings: Settings, source: Source) -> None:

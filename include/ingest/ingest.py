@@ -13,13 +13,18 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from include.disk import explain_disk
-from include.errors import InputError
+from include.errors import InputError, NotFoundError, UnavailableError
 from include.ingest.changes import LakeChanges, Stamp
 from include.ingest.inbox import is_in_inbox, list_arrived, open_source, require_finished, require_unchanged
 from include.ingest.judge import RowRules, judge_rows
 from include.ingest.report import IngestReport, Origin, name_status, report_from_row
+<<<<<<< HEAD
 from include.ingest.store import keep_upload
 from include.lake.catalog import LakeState, append_operation, find_committed, find_operation, recover_lake
+=======
+from include.ingest.store import hold_file, keep_upload
+from include.lake.catalog import append_operation, committed_state, find_committed, find_operation, recover_lake
+>>>>>>> 66b74c9e9af59f03838a07ac90f981bc26c629a1
 from include.lake.compact import compact_small
 from include.lake.files import list_sessions
 from include.lake.tables import BARS, RESTATEMENTS, UPLOADS, lock_lake
@@ -79,13 +84,15 @@ def ingest_upload(
         The upload breaks a rule of its form, or changed while it was read; nothing was written. Or the lake or the
         place of uploads may not be written.
     UnavailableError
-        No room is left, or an object store does not answer. The same call again ends what was begun.
+        No room is left, or an object store does not answer. The same call again ends what was begun. Or another file
+        took the upload's place after its bars were committed; the same call again ingests that one.
     """
     task = _Task(origin or Origin(), overridden)
     source = open_source(upload, retry_s=settings.store_retry_s) if isinstance(upload, Path | str) else upload
     require_finished(settings, source)
     identity = source.identity()
     rules = _load_rules(settings, task)
+<<<<<<< HEAD
     with read_upload(
         source,
         scratch=settings.scratch,
@@ -102,7 +109,53 @@ def ingest_upload(
             with explain_disk("the lake", str(settings.lake)):
                 report = _commit(settings, rows, rules, task)
     keep_upload(settings, source, report.sha256, move=is_in_inbox(settings, source), identity=identity)
+=======
+    with hold_file(source) as held:
+        with read_upload(
+            source,
+            scratch=settings.scratch,
+            date_order=settings.date_order,
+            expected_session=expected_session,
+            on_progress=on_progress,
+        ) as rows:
+            report = find_upload(settings, rows.sha256)
+            if report is None:
+                require_unchanged(source, identity)
+                with explain_disk("the lake", str(settings.lake)):
+                    report = _commit(settings, rows, rules, task)
+        _keep(settings, source, report, identity, held)
+>>>>>>> 66b74c9e9af59f03838a07ac90f981bc26c629a1
     return report
+
+
+def _keep(settings: Settings, source: Source, report: IngestReport, identity: str, held: Source | None) -> None:
+    """Keep the file of what is committed; say so where another has taken its place meanwhile."""
+    try:
+        keep_upload(settings, source, report.sha256, move=is_in_inbox(settings, source), identity=identity)
+    except InputError as error:
+        if not _is_replaced(source, identity):
+            raise
+        kept = _keep_held(settings, held, report)
+        rule = (
+            f"the bars of upload {report.sha256[:12]} are committed and its file is {kept}, but that was replaced or"
+            " taken away meanwhile: what is there now was not read, and the next ingest reads it"
+        )
+        raise UnavailableError(rule, value=error.value, place=error.place) from error
+
+
+def _keep_held(settings: Settings, held: Source | None, report: IngestReport) -> str:
+    """Keep a file that has lost its name, and say in a word what became of it."""
+    try:
+        return "kept" if held and keep_upload(settings, held, report.sha256, move=False) else "lost"
+    except InputError:  # its bytes were written over
+        return "lost"
+
+
+def _is_replaced(source: Source, identity: str) -> bool:
+    try:
+        return source.identity() != identity
+    except InputError as error:
+        return isinstance(error.__cause__, FileNotFoundError | NotFoundError)
 
 
 def find_upload(settings: Settings, sha256: str) -> IngestReport | None:

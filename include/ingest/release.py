@@ -24,7 +24,7 @@ from include.errors import InputError, NotFoundError
 from include.ingest.inbox import open_source
 from include.ingest.ingest import ingest_upload
 from include.ingest.judge import CONFLICT, LEVEL
-from include.ingest.report import IngestReport, Origin, report_from_row
+from include.ingest.report import IngestReport, Origin, report_from_row, require_text
 from include.ingest.store import find_kept, keep_upload
 from include.lake.catalog import read_operations
 from include.lake.quarantine import QuarantineFilter, find_upload_hash, read_quarantine
@@ -90,6 +90,7 @@ def release_rows(
 
 
 def _require_reason(why: str) -> None:
+    require_text("why", why)
     if not why.strip():
         raise InputError("a release or a repair must have a reason", value=repr(why), place="why")
 

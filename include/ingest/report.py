@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, fields
 from datetime import date, datetime
 from typing import Any
 
+from include.errors import InputError
+
 KINDS = ("upload", "release", "repair")
 
 
@@ -23,12 +25,35 @@ class Origin:
         The reason; asked of a release and a repair.
     of_sha256
         The upload that is released from or repaired.
+
+    Raises
+    ------
+    InputError
+        A text has a character that cannot be written.
     """
 
     kind: str = "upload"
     who: str = "system"
     why: str | None = None
     of_sha256: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("kind", "who", "why", "of_sha256"):
+            require_text(name, getattr(self, name))
+
+
+def require_text(name: str, text: str | None) -> None:
+    """Refuse a text with half of a surrogate pair, which a shell's odd bytes become: no table takes it.
+
+    Raises
+    ------
+    InputError
+        There is one.
+    """
+    try:
+        (text or "").encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"{name} must be text that UTF-8 can write", value=ascii(text), place=name) from error
 
 
 @dataclass(frozen=True)

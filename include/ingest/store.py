@@ -9,6 +9,7 @@ call again ends the work.
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import io
 import os
@@ -27,10 +28,11 @@ from include.ingest.inbox import address_of, open_source, require_unchanged
 from include.object_store import ObjectStore
 from include.settings import Settings
 from include.uploads.object_source import ObjectFolder, ObjectSource
-from include.uploads.source import SUCCESS, LocalFolder, LocalSource, Source, Stream, hash_parts
+from include.uploads.source import SUCCESS, LocalFolder, LocalSource, Source, Stream, hash_parts, is_part, open_local
 
 _BLOCK_BYTES = 4 * 2**20
-_READ_ONLY = 0o444
+_READ_ONLY, _WRITABLE = 0o444, 0o644
+_OPEN_FILES = Path("/proc/self/fd")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SUFFIX = re.compile(r"\.[A-Za-z]\w{0,7}", re.ASCII)
 
@@ -79,6 +81,25 @@ def keep_upload(settings: Settings, source: Source, sha256: str, *, move: bool, 
         with _explain(address_of(source)):
             _take_away(source, identity)
     return present
+
+
+@contextmanager
+def hold_file(source: Source) -> Iterator[Source | None]:
+    """Hold a local file, so that its bytes can be kept also if another takes its name; None for what cannot be held.
+
+    Linux gives an open file a name of its own below /proc. A file that is written over cannot be held so.
+    """
+    if not isinstance(source, LocalSource) or not _OPEN_FILES.is_dir():
+        yield None
+        return
+    try:
+        file = source.path.open("rb", buffering=0)
+    except OSError as error:
+        raise InputError("an upload must be a file that can be read", value=error, place=str(source.path)) from error
+    with file:
+        held = LocalSource(_OPEN_FILES / str(file.fileno()))
+        held.name = source.name
+        yield held
 
 
 def find_kept(settings: Settings, sha256: str) -> str | None:
@@ -136,21 +157,41 @@ def _place(settings: Settings, source: Source, kept: str, sha256: str, *, move: 
     target = Path(kept)
     target.parent.mkdir(parents=True, exist_ok=True)
     _sweep_partials(target)
-    if move and isinstance(source, LocalSource | LocalFolder) and _rename(source.path, target):
-        return True
+    if move and isinstance(source, LocalSource | LocalFolder):
+        with _lock_folder(target.parent) as is_alone:
+            if target.exists():
+                return False  # the same bytes from elsewhere, kept meanwhile
+            if is_alone and _rename(source.path, target):
+                _require_moved(source, target, identity)
+                return True
     _copy_down(source, target, sha256)
     return False
 
 
+@contextmanager
+def _lock_folder(folder: Path) -> Iterator[bool]:
+    """Let one process or thread at a time rename into a folder; False where the file system knows no such lock."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        is_alone = True
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError:
+            is_alone = False
+        yield is_alone
+    finally:
+        os.close(descriptor)
+
+
 def _rename(path: Path, target: Path) -> bool:
-    """Rename a file or folder; False for a link, and for what lies on another disk."""
-    if path.is_symlink():
-        return False
+    """Rename a file or folder; False for what has another name too, or for what lies on another disk."""
+    files = [file for file in path.rglob("*") if not file.is_dir()] if path.is_dir() else [path]
+    if path.is_symlink() or any(file.is_symlink() or file.stat().st_nlink > 1 for file in files):
+        return False  # by its other name it could still be written, or its target go away
     # Read-only before it has its name: a kept file can never be written. A folder of parts stays its owner's to
     # delete, since a home with read-only folders in it could not be removed.
-    for file in path.rglob("*") if path.is_dir() else [path]:
-        if file.is_file() and not file.is_symlink():
-            file.chmod(_READ_ONLY)
+    for file in files:
+        file.chmod(_READ_ONLY)
     try:
         path.rename(target)
     except OSError as error:
@@ -158,6 +199,21 @@ def _rename(path: Path, target: Path) -> bool:
             raise
         return False
     return True
+
+
+def _require_moved(source: LocalSource | LocalFolder, target: Path, identity: str) -> None:
+    """Put back what was moved if it had taken the upload's place just before."""
+    moved = open_local(target)
+    if moved.identity() == identity:
+        return
+    for file in (part for part in moved.parts or [moved] if isinstance(part, LocalSource)):
+        file.path.chmod(_WRITABLE)  # as it may have come: it is its writer's again
+    if source.path.exists():
+        _remove(target)  # and was replaced in its turn
+    else:
+        target.rename(source.path)
+    rule = "an upload must stay as it is until it is kept (write it under a hidden name, then rename it)"
+    raise InputError(rule, value="a file that took its place", place=address_of(source))
 
 
 def _copy_down(source: Source, target: Path, sha256: str) -> None:
@@ -171,7 +227,8 @@ def _copy_down(source: Source, target: Path, sha256: str) -> None:
         else:
             hashes = [_write_file(source, partial)]
         _require_hash(source, hashes, sha256)
-        partial.rename(target)
+        with _lock_folder(target.parent):
+            partial.rename(target)
     finally:
         _remove(partial)
 
@@ -222,18 +279,35 @@ def _take_away(source: Source, identity: str) -> None:
         return  # another ingest has taken it
     if isinstance(source, ObjectFolder):
         # Without _SUCCESS it is no upload any more, however many of its parts a kill leaves.
-        source.store.delete(f"{source.url}/{SUCCESS}")
-        source.store.delete_folder(source.url)
+        for name in (SUCCESS, *(part.name for part in source.parts)):
+            source.store.delete(f"{source.url}/{name}")
+        source.store.delete_empty(source.url)
     elif isinstance(source, ObjectSource):
         source.store.delete(source.url)
     elif isinstance(source, LocalFolder):
-        hidden = source.path.with_name(f".{source.path.name}.kept")
-        _remove(hidden)
-        with suppress(FileNotFoundError):
-            source.path.rename(hidden)  # at once out of sight, however long its parts take
-        _remove(hidden)
+        _take_folder_away(source)
     elif isinstance(source, LocalSource):
         source.path.unlink(missing_ok=True)
+
+
+def _take_folder_away(folder: LocalFolder) -> None:
+    """Remove the parts of a folder, and the folder where nothing else is in it: only its parts are kept."""
+    hidden = folder.path.with_name(f".{folder.path.name}.kept")
+    with suppress(FileNotFoundError):  # of a process that died here, whose parts were kept
+        _remove_files(hidden, [entry.name for entry in hidden.iterdir() if is_part(entry.name)])
+    with suppress(FileNotFoundError):
+        folder.path.rename(hidden)  # at once out of sight, however long its parts take
+        _remove_files(hidden, [part.path.name for part in folder.parts if isinstance(part, LocalSource)])
+        if hidden.exists() and not folder.path.exists():
+            hidden.rename(folder.path)  # what else was in it stays where people look for it
+
+
+def _remove_files(folder: Path, names: list[str]) -> None:
+    """Remove some files of a folder, its `_SUCCESS` first, and the folder once it is empty."""
+    for name in (SUCCESS, *names):
+        (folder / name).unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def _require_hash(source: Source, digests: list[str], sha256: str) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import date
 from itertools import groupby
 from pathlib import Path
@@ -20,6 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
+from include.disk import NO_RIGHT, NO_ROOM, find_errno
 from include.errors import NotFoundError
 from include.lake.catalog import open_committed
 from include.lake.files import choose_sessions, read_files, session_values
@@ -96,15 +98,35 @@ def _read_block(lake: Path, files: Files) -> pa.Table:
     said = "\n".join(f"{session}/{path.name}" for session, path in files)
     block = lake / BLOCKS / f"{hashlib.sha256(said.encode()).hexdigest()}.parquet"
     try:
-        os.utime(block)  # retention removes what was not read lately
+        _mark_read(block)
         return pq.read_table(block, schema=LISTINGS)
     except FileNotFoundError:
         found = _count(files)
-    block.parent.mkdir(exist_ok=True)
-    partial = block.with_name(f".{block.name}.{os.getpid()}")
-    pq.write_table(found, partial)
-    partial.replace(block)
+    _keep_block(found, block)
     return found
+
+
+def _mark_read(block: Path) -> None:
+    """Let retention see that a block was read, where the lake may be written."""
+    try:
+        os.utime(block)
+    except OSError as error:
+        if error.errno not in NO_RIGHT:
+            raise
+
+
+def _keep_block(found: pa.Table, block: Path) -> None:
+    """Keep listings for the next reader; who may not write the lake, or has no room, does without."""
+    partial = block.with_name(f".{block.name}.{os.getpid()}")
+    try:
+        block.parent.mkdir(exist_ok=True)
+        pq.write_table(found, partial)
+        partial.replace(block)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink()
+        if find_errno(error) not in (*NO_RIGHT, *NO_ROOM):
+            raise
 
 
 def _count(files: Files) -> pa.Table:

@@ -8,17 +8,28 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 NumberColumn = Literal["open", "high", "low", "close", "volume", "market_cap"]
 Column = Literal["symbol", "session", "open", "high", "low", "close", "volume", "market_cap"]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1, le=10_000)]
+RESERVED = (
+    "level_confirmed",
+    "number_is_readable",
+    "one_row_a_symbol_and_session",
+    "price_not_null",
+    "row_has_all_fields",
+    "symbol_is_text",
+    "symbol_not_null",
+)
+"""Rules that rows are refused by before or after the suite: under such a name a release would let pass what it is not
+asked to."""
 Words = Annotated[str, Field(min_length=1, max_length=500)]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class Entry(_Strict):
@@ -33,6 +44,13 @@ class RowEntry(Entry):
     """An expectation of one row: a row that breaks it goes to quarantine."""
 
     severity: Literal["row"]
+
+    @field_validator("name")
+    @classmethod
+    def _is_free(cls, name: str) -> str:
+        if name in RESERVED:
+            raise ValueError(f"a name must not be one of the ingest's own rules: {', '.join(RESERVED)}")
+        return name
 
 
 class GateEntry(Entry):
@@ -54,7 +72,12 @@ class RangeLimits(_Strict):
     def _has_a_limit(self) -> RangeLimits:
         if self.min is None and self.max is None:
             raise ValueError("a range must have min, max or both")
+        if self.min is not None and self.max is not None and not self._has_numbers(self.min, self.max):
+            raise ValueError(f"a range must have numbers between min and max. Received: {self.min:g} and {self.max:g}")
         return self
+
+    def _has_numbers(self, low: float, high: float) -> bool:
+        return low < high or (low == high and not (self.strict_min or self.strict_max))
 
 
 class OrderLimits(_Strict):

@@ -82,7 +82,11 @@ def read_suites(path: Path) -> Suites:
 def _parse(content: bytes, place: str) -> Suites:
     try:
         found = yaml.load(content, Loader=_Loader)  # noqa: S506  # a SafeLoader that knows one more form of numbers
-    except yaml.YAMLError as error:
+    except RecursionError as error:
+        raise InputError(
+            "expectations must be nested as deep as suites are", value="far deeper", place=place
+        ) from error
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: 2018-13-45 looks like a date
         rule = "expectations must be YAML"
         raise InputError(rule, value=" ".join(str(error).split()), place=place) from error
     if not isinstance(found, dict) or set(found) != {"suites"}:

@@ -66,13 +66,15 @@ class ObjectFolder:
     Raises
     ------
     InputError
-        It is not closed, or has no part.
+        It is not closed, has no part, or holds what would not be read.
     """
 
     def __init__(self, store: ObjectStore, url: str) -> None:
         self.store, self.url, self.name = store, url, url.rsplit("/", 1)[-1]
-        files = [ObjectSource(store, info) for info in store.list_folder(url) if not info.is_folder]
-        self.parts: Sequence[Source] = close_parts(self.name, files)
+        found = store.list_folder(url)
+        files = [ObjectSource(store, info) for info in found if not info.is_folder]
+        folders = [info.name for info in found if info.is_folder]
+        self.parts: Sequence[Source] = close_parts(self.name, files, folders)
         self.size_bytes = sum(part.size_bytes for part in self.parts)
 
     def identity(self) -> str:

@@ -7,6 +7,7 @@ there. Readers ask nothing else of it, so an object store serves as well as a di
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +21,7 @@ SUCCESS = "_SUCCESS"
 """The file that the writer of a folder of parts puts there last."""
 
 _UNFINISHED = (".tmp", ".part")
+_NAMED = 5
 _READABLE = "an upload must be a file, or a folder closed by _SUCCESS, that can be read"
 
 
@@ -97,7 +99,7 @@ class LocalSource:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path, self.name = path, path.name
+        self.path, self.name = path, writable_name(path)
         self.parts: Sequence[Source] = ()
         try:
             if not path.is_file():
@@ -124,7 +126,7 @@ class LocalSource:
     def open_random(self) -> pa.NativeFile:
         """Open the file for reading here and there (not mapped: mapped pages count as resident memory)."""
         try:
-            return pa.OSFile(str(self.path))
+            return pa.OSFile(os.fsencode(self.path))  # pyarrow takes a name that is not UTF-8 as bytes alone
         except OSError as error:
             raise _unreadable(self.path, error) from error
 
@@ -135,21 +137,23 @@ class LocalFolder:
     Parameters
     ----------
     path
-        The folder. Names that begin with a dot or an underscore or end in .tmp or .part are no parts.
+        The folder. Names that begin with a dot or an underscore are no parts.
 
     Raises
     ------
     InputError
-        It is not closed, has no part, or there is no right to look.
+        It is not closed, has no part, holds what would not be read, or there is no right to look.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path, self.name = path, path.name
+        self.path, self.name = path, writable_name(path)
         try:
-            files = sorted((entry for entry in path.iterdir() if entry.is_file()), key=lambda entry: entry.name)
+            entries = sorted(path.iterdir(), key=lambda entry: entry.name)
+            files = [LocalSource(entry) for entry in entries if entry.is_file()]
+            others = [writable_name(entry) for entry in entries if not entry.is_file()]
         except OSError as error:
             raise _unreadable(path, error) from error
-        self.parts: Sequence[Source] = close_parts(self.name, [LocalSource(file) for file in files])
+        self.parts: Sequence[Source] = close_parts(self.name, files, others)
         self.size_bytes = sum(part.size_bytes for part in self.parts)
 
     def identity(self) -> str:
@@ -183,22 +187,48 @@ def is_finished(name: str) -> bool:
     return not name.startswith(".") and not name.endswith(_UNFINISHED)
 
 
+def writable_name(path: Path) -> str:
+    """Give a file's name as text that can be written: a byte that is no UTF-8 becomes an escape.
+
+    Examples
+    --------
+    >>> writable_name(Path("2018-06-01\\udcff.csv"))
+    '2018-06-01\\\\udcff.csv'
+    """
+    return path.name.encode("utf-8", "backslashreplace").decode()
+
+
 def is_part(name: str) -> bool:
     """Whether a file in a folder of parts is one of them, and no marker or file still being written."""
     return is_finished(name) and not name.startswith("_")
 
 
-def close_parts(name: str, files: Sequence[Source]) -> list[Source]:
+def close_parts(name: str, files: Sequence[Source], others: Sequence[str] = ()) -> list[Source]:
     """Give the parts among a folder's files, in name order.
+
+    Parameters
+    ----------
+    name
+        Of the folder, for messages.
+    files
+        All of its files.
+    others
+        Names of what lies in it and is no file.
 
     Raises
     ------
     InputError
-        `_SUCCESS` is not among them, or no part is.
+        `_SUCCESS` is not among them, or no part is; or the folder holds a folder or an unfinished file: a part that
+        nobody reads would be lost with the folder.
     """
     if not any(file.name == SUCCESS for file in files):
         rule = f"a folder of parts must be closed by a file {SUCCESS}"
         raise InputError(rule, value=f"{len(files)} file(s) without it", place=name)
+    unread = [other + "/" for other in others if is_part(other)]
+    unread += [file.name for file in files if file.name.endswith(_UNFINISHED) and file.name[0] not in "._"]
+    if unread:
+        rule = "a closed folder of parts must hold finished files alone, and no folder"
+        raise InputError(rule, value=", ".join(sorted(unread)[:_NAMED]), place=name)
     parts = sorted((file for file in files if is_part(file.name)), key=lambda file: file.name)
     if not parts:
         raise InputError("a folder of parts must hold at least one part", value=f"only {SUCCESS}", place=name)

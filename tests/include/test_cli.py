@@ -262,6 +262,43 @@ def test_a_command_line_that_cannot_be_read_has_typers_own_code(run: Run) -> Non
     assert run("nonsense").code == 2
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["ingest"], "Missing argument 'path'"),
+        (["nonsense"], "No such command 'nonsense'"),
+        (["uploads", "list", "--last", "-1"], "'--last'"),
+        (["quarantine", "show", "--row", 10**20], "'--row'"),
+    ],
+)
+def test_a_command_line_that_cannot_be_read_as_json(run: Run, words: list[object], said: str) -> None:
+    answer = run(*words, "--json")
+    assert answer.code == 2
+    assert answer.payload["error"]["type"] == "UsageError"
+    assert said in answer.payload["error"]["rule"]
+
+
+def test_hostile_names_reach_the_terminal_as_text(run: Run, tmp_path: Path) -> None:
+    name = "[x][bold]\x1b[2J\x9b[bold].csv"
+    (tmp_path / name).write_text(HEADER + "[/y]\u202e,2018-06-01,-1,2,0.5,1.5\n")
+    answers = [run("ingest", tmp_path / name), run("uploads", "list"), run("quarantine", "show")]
+    (sha,) = [each["sha256"] for each in run("uploads", "list", "--json").payload["uploads"]]
+    answers += [run("uploads", "show", sha), run("quarantine", "list")]
+    assert [answer.code for answer in answers] == [0] * 5
+    assert all(r"[x][bold]\x1b[2J\x9b[bold].csv" in answers[number].out for number in (0, 1, 3))
+    assert all(r"[/y]\u202e" in answers[number].out for number in (2, 4))
+    said = "".join(answer.out + "".join(answer.err) for answer in answers)
+    assert not {"\x1b", "\x9b", "\u202e"} & set(said)
+
+
+def test_half_of_a_surrogate_pair_as_a_reason_is_refused(run: Run, settings: Settings) -> None:
+    for words in (["release", "--symbol", "A"], ["repair", "day.csv", "--upload", "123456"]):
+        answer = run("quarantine", *words, "--why", "because \udcff")
+        assert answer.code == 3
+        assert "why must be text that UTF-8 can write" in answer.err[-1]
+    assert written(settings) == []
+
+
 def test_help_names_every_command(run: Run) -> None:
     answer = run("--help")
     assert answer.code == 0

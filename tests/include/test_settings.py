@@ -65,6 +65,20 @@ def test_no_uploads_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Settings().uploads is None
 
 
+@pytest.mark.parametrize("odd", ["100%", "a\\b", "[x]", "x\ny", "x\udcff"])
+def test_a_home_where_no_table_can_lie_is_refused(tmp_path: Path, odd: str) -> None:
+    with pytest.raises(ValidationError, match="home's path must not hold"):
+        Settings(home=tmp_path / odd)
+    assert Settings(home=tmp_path / "a b-ü (1)").home.name == "a b-ü (1)"
+
+
+def test_an_empty_variable_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLOSECAST_HOME", "")
+    monkeypatch.setenv("CLOSECAST_FIRST_SESSION", "")
+    assert Settings().home == tmp_path / ".closecast"
+    assert Settings().first_session is None
+
+
 def test_variables_set_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLOSECAST_HOME", str(tmp_path / "there"))
     monkeypatch.setenv("CLOSECAST_CALENDAR", "XNYS")

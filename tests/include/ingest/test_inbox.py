@@ -76,6 +76,15 @@ def test_what_is_listed_is_in_the_inbox_and_opens_by_its_address(filled: Setting
     assert not is_in_inbox(filled, part)
 
 
+def test_the_way_to_the_inbox_does_not_matter(settings: Settings, tmp_path: Path) -> None:
+    place(settings, "day.csv")
+    (tmp_path / "link").symlink_to(settings.inbox)
+    (tmp_path / "day.csv").symlink_to(settings.inbox / "day.csv")
+    for path in (settings.inbox / ".." / "inbox" / "day.csv", tmp_path / "link" / "day.csv"):
+        assert is_in_inbox(settings, open_source(path))
+    assert not is_in_inbox(settings, open_source(tmp_path / "day.csv"))
+
+
 def test_an_upload_that_changes_while_it_is_read_is_refused(filled: Settings) -> None:
     source = open_source(f"{filled.inbox_url}/2018-06-01.csv")
     before = source.identity()

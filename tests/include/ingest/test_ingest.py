@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import os
 import stat
 from collections import Counter
 from datetime import date
@@ -14,12 +15,18 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+<<<<<<< HEAD
 from include.errors import ClosecastError, InputError
 from include.ingest import changes, ingest, judge, refusals
+=======
+from include.errors import ClosecastError, InputError, UnavailableError
+from include.ingest import changes, ingest, judge
+>>>>>>> 66b74c9e9af59f03838a07ac90f981bc26c629a1
 from include.ingest.duplicates import Split
 from include.ingest.ingest import find_upload, ingest_session, ingest_upload
 from include.ingest.judge import CONFLICT
 from include.ingest.levels import LEVEL
+from include.ingest.store import find_kept
 from include.lake.bars import open_bars
 from include.lake.catalog import committed_state, find_committed
 from include.lake.tables import (
@@ -33,6 +40,7 @@ from include.lake.tables import (
     table_version,
 )
 from include.settings import Settings
+from include.uploads.source import LocalSource
 
 HEADER = "symbol,date,open,high,low,close,volume,market_cap\n"
 DAY = date(2018, 6, 1)
@@ -319,3 +327,40 @@ def test_the_real_file_of_two_sources_is_accounted_for(settings: Settings, share
     # 3,323 pairs of symbol and date come twice; four rows stand a hundred times from their neighbours and never again.
     refused = Counter(read_all(settings.lake, QUARANTINE)["expectation"].to_pylist())
     assert (report.duplicates, refused) == (2_474, {CONFLICT: 849, LEVEL: 4})
+
+
+def test_a_file_that_takes_the_place_after_the_commit_waits_for_its_own_turn(settings: Settings) -> None:
+    later = HEADER + bar("later")
+
+    class Replaced(LocalSource):
+        """Gives way to a later file once the bars of this one are committed."""
+
+        def identity(self) -> str:
+            if committed_state(settings.lake).sequence == 1 and self.path.read_text() != later:
+                partial = self.path.with_suffix(".tmp")
+                partial.write_text(later)
+                partial.rename(self.path)
+            return super().identity()
+
+    path = write(settings.inbox / "2018-06-01.csv", bar("A"))
+    with pytest.raises(
+        UnavailableError, match=r"are committed and its file is kept, but that was replaced.*2018-06-01\.csv"
+    ):
+        ingest_upload(settings, Replaced(path))
+    assert committed_state(settings.lake).sequence == 1
+    assert path.read_text() == later
+    first = HEADER + bar("A")
+    kept = find_kept(settings, hashlib.sha256(first.encode()).hexdigest())
+    assert kept is not None
+    assert (Path(kept).suffix, Path(kept).read_text()) == (".csv", first)
+    (report,) = ingest_session(settings, date(2018, 6, 1))
+    assert (report.sequence, report.added) == (2, 1)
+    assert Path(find_kept(settings, report.sha256) or "-").read_text() == later
+
+
+def test_a_name_that_is_no_utf_8_is_ingested(settings: Settings) -> None:
+    path = write(Path(os.fsdecode(os.fsencode(settings.inbox) + b"/2018-06-01\xff.csv")), bar("A"))
+    (report,) = ingest_session(settings, date(2018, 6, 1))
+    assert report.name == "2018-06-01\\udcff.csv"
+    assert find_upload(settings, report.sha256) is not None
+    assert not path.exists()

@@ -22,7 +22,7 @@ from include.ingest.inbox import address_of, list_waiting, open_source
 from include.ingest.store import find_kept, keep_upload, open_kept
 from include.object_store import ObjectStore
 from include.settings import PROJECT_ROOT, Settings
-from include.uploads.source import Source, hash_parts
+from include.uploads.source import LocalSource, Source, hash_parts
 
 DATA = os.urandom(300_000)
 STORE = ObjectStore(retry_s=5)
@@ -216,16 +216,61 @@ def test_an_object_that_was_completed_too_short_is_written_again(bucket: str, tm
 def test_a_moved_folder_of_a_store_is_no_upload_any_more_from_the_first_moment(bucket: str, tmp_path: Path) -> None:
     settings = Settings(home=tmp_path, uploads=bucket, _env_file=None)
     source, sha = put_folder(f"{bucket}/inbox/2018-06-01")
-    left = []
+    deleted = []
 
     class Noting(ObjectStore):
-        def delete_folder(self, url: str) -> None:
-            left.extend(info.name for info in self.list_folder(url))
-            super().delete_folder(url)
+        def delete(self, url: str) -> None:
+            deleted.append(url.rpartition("/")[2])
+            super().delete(url)
 
     source.store = Noting()
     keep_upload(settings, source, sha, move=True)
-    assert left == ["a.csv", "b.csv"]  # a kill here leaves these, and no _SUCCESS
+    assert deleted == ["_SUCCESS", "a.csv", "b.csv"]
+
+
+def test_of_a_folder_only_what_is_kept_is_taken_away(bucket: str, settings: Settings, tmp_path: Path) -> None:
+    remote = Settings(home=tmp_path, uploads=bucket, _env_file=None)
+    for number, (where, kept) in enumerate([(str(tmp_path / "desk"), remote), (f"{bucket}/desk", settings)]):
+        source, sha = put_folder(f"{where}/2018-06-01")
+        put(f"{where}/2018-06-01/_notes/late.csv", b"late")
+        put(f"{where}/2018-06-01/.hidden", b"x")
+        keep_upload(kept, source, sha, move=True)
+        assert read(open_source(f"{where}/2018-06-01/_notes/late.csv")) == b"late", number
+        assert is_there(f"{where}/2018-06-01/.hidden")
+        assert not any(is_there(f"{where}/2018-06-01/{name}") for name in (*PARTS, "_SUCCESS"))
+
+
+def test_a_file_with_another_name_is_copied(settings: Settings, tmp_path: Path) -> None:
+    put(str(tmp_path / "desk" / "day.csv"))
+    (settings.inbox / "parts").mkdir(parents=True)
+    (settings.inbox / "day.csv").hardlink_to(tmp_path / "desk" / "day.csv")
+    (settings.inbox / "parts" / "a.csv").hardlink_to(tmp_path / "desk" / "day.csv")
+    put(str(settings.inbox / "parts" / "_SUCCESS"), b"")
+    keep_upload(settings, open_source(settings.inbox / "day.csv"), sha256(DATA), move=True)
+    keep_upload(settings, open_source(settings.inbox / "parts"), hash_parts([sha256(DATA)]), move=True)
+    (tmp_path / "desk" / "day.csv").write_bytes(b"others")
+    assert read(open_kept(settings, sha256(DATA))) == DATA
+    assert [read(part) for part in open_kept(settings, hash_parts([sha256(DATA)])).parts] == [DATA]
+    assert list(settings.inbox.iterdir()) == []
+
+
+def test_a_file_that_takes_the_place_at_the_last_moment_is_put_back(settings: Settings, tmp_path: Path) -> None:
+    class Replaced(LocalSource):
+        """Gives way to others right after it was last looked at."""
+
+        def identity(self) -> str:
+            found = super().identity()
+            put(f"{self.path}.tmp", b"others")
+            self.path.with_name(f"{self.path.name}.tmp").rename(self.path)
+            return found
+
+    source = Replaced(put(str(settings.inbox / "day.csv")).path)
+    with pytest.raises(InputError, match=r"stay as it is until it is kept.*took its place.*day\.csv"):
+        keep_upload(settings, source, sha256(DATA), move=True, identity=LocalSource(source.path).identity())
+    assert find_kept(settings, sha256(DATA)) is None
+    assert source.path.read_bytes() == b"others"
+    assert os.access(source.path, os.W_OK)
+    assert list_files(settings.kept) == []
 
 
 def test_what_is_not_kept_is_told(settings: Settings, tmp_path: Path) -> None:

@@ -12,13 +12,13 @@ from include.lake.tables import BARS, QUARANTINE, Table, append_rows, replace_pa
 from include.schema import UPLOADS
 
 
-def put_rows(lake: Path, table: Table, rows: pa.Table, *, replacing: bool = False) -> int:
+def put_rows(lake: Path, table: Table, rows: pa.Table, *, replacing: bool = False, at: datetime | None = None) -> int:
     """Commit rows as an upload would, and return the table's version."""
     state = committed_state(lake)
     values = rows[table.partition].unique().to_pylist()
     version = replace_partitions(lake, table, rows, values) if replacing else append_rows(lake, table, rows)
     versions = {"bars": state.bars, "quarantine": state.quarantine, table.name: version}
-    moment = datetime.now(UTC)
+    moment = at or datetime.now(UTC)
     texts = {
         "sha256": f"{state.sequence + 1:064x}",
         "kind": "upload",
@@ -40,9 +40,9 @@ def put_rows(lake: Path, table: Table, rows: pa.Table, *, replacing: bool = Fals
     return version
 
 
-def put_bars(lake: Path, rows: pa.Table, *, replacing: bool = False) -> int:
+def put_bars(lake: Path, rows: pa.Table, *, replacing: bool = False, at: datetime | None = None) -> int:
     """Commit bars."""
-    return put_rows(lake, BARS, rows, replacing=replacing)
+    return put_rows(lake, BARS, rows, replacing=replacing, at=at)
 
 
 def put_quarantine(lake: Path, rows: pa.Table) -> int:

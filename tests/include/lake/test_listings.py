@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -68,6 +71,31 @@ def test_blocks_are_made_again_and_a_half_written_one_is_passed_over(lake: Path)
     blocks[0].unlink()
     assert list_symbols(lake, DAYS[-1]).to_pylist() == count(DAYS[-1])
     assert blocks[0].exists()
+
+
+@pytest.fixture
+def as_nobody() -> Iterator[Callable[[], None]]:
+    """Give a function after which this process has the rights of no one special; root writes every folder."""
+    me = os.geteuid()
+    yield lambda: os.seteuid(65534) if me == 0 else None
+    os.seteuid(me)
+
+
+@pytest.mark.parametrize("with_blocks", [False, True])
+def test_a_lake_that_may_only_be_read_is_listed(with_blocks: bool, as_nobody: Callable[[], None]) -> None:
+    with tempfile.TemporaryDirectory() as name:  # not below pytest's own folder, which no other user may enter
+        lake = Path(name)
+        put_bars(lake, bar_rows(bar_row(*pair) for pair in pairs()))
+        if with_blocks:
+            list_symbols(lake, DAYS[-1])
+        for path in (lake, *lake.rglob("*")):
+            path.chmod(0o555 if path.is_dir() else 0o444)
+        as_nobody()
+        assert list_symbols(lake, DAYS[-1]).to_pylist() == count(DAYS[-1])
+        assert (lake / BLOCKS).exists() is with_blocks
+        os.seteuid(os.getuid())
+        for path in (lake, *(path for path in lake.rglob("*") if path.is_dir())):
+            path.chmod(0o755)
 
 
 def test_a_name_that_was_given_up_says_what_it_became(lake: Path) -> None:

@@ -12,7 +12,7 @@ from deltalake import DeltaTable
 
 from include.errors import ClosecastError, NotFoundError
 from include.lake.asof import bars_as_of
-from include.lake.maintain import maintain_lake
+from include.lake.maintain import bound_clock, maintain_lake
 from include.lake.tables import BARS, append_rows, table_version
 from include.settings import Settings
 from tests.include.lake.commits import put_bars
@@ -41,6 +41,16 @@ def closes(home: Settings, version: int) -> list[float]:
     return bars_as_of(home.lake, version=version, sessions=DAYS[:1])["close"].to_pylist()
 
 
+def set_time(home: Settings, version: int, at: datetime) -> None:
+    """Let the log of bars say that a version was committed then."""
+    log = home.lake / "bars" / "_delta_log" / f"{version:020d}.json"
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    for line in lines:
+        if "commitInfo" in line:
+            line["commitInfo"]["timestamp"] = int(at.timestamp() * 1000)
+    log.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
 def snapshot(folder: Path) -> dict[str, int]:
     return {str(path): path.stat().st_size for path in folder.rglob("*") if path.is_file() and ".lock" not in path.name}
 
@@ -65,16 +75,28 @@ def test_beyond_the_window_only_the_version_in_force_stays(home: Settings) -> No
     assert maintain_lake(home, dry_run=True, now=later).removals == []
 
 
+def test_a_clock_that_is_far_ahead_of_the_uploads_removes_no_history(settings: Settings) -> None:
+    # The uploads came long before what the clock of this machine says, which is thereby ahead of them.
+    for version, (days, close) in enumerate(((1200, 1.5), (1001, 1.6), (1000, 1.7))):
+        at = NOW - timedelta(days=days)
+        put_bars(settings.lake, bar_rows([bar_row("A", DAYS[0], close=close)]), replacing=version > 0, at=at)
+        set_time(settings, version, at)
+    assert len(maintain_lake(settings, dry_run=True, now=NOW).removals) == 2
+    report = maintain_lake(settings)
+    assert report.removals == []
+    assert (
+        f"as of {NOW - timedelta(days=999):%Y-%m-%d}, a day after the newest upload, not of today" in report.summary()
+    )
+    ahead, soon = datetime(2099, 1, 1, tzinfo=UTC), NOW - timedelta(days=1000) + timedelta(hours=1)
+    assert bound_clock(settings.lake, ahead) == NOW - timedelta(days=999)
+    assert bound_clock(settings.lake, soon) == soon
+    assert bound_clock(settings.home / "none", ahead) == ahead
+
+
 def test_a_version_that_was_in_force_when_the_window_began_stays(home: Settings) -> None:
     # Version 1 was in force at the beginning of the window, and was replaced inside it.
     for version, days in ((0, 900), (1, 500)):
-        log = home.lake / "bars" / "_delta_log" / f"{version:020d}.json"
-        moment = int((NOW - timedelta(days=days)).timestamp() * 1000)
-        lines = [json.loads(line) for line in log.read_text().splitlines()]
-        for line in lines:
-            if "commitInfo" in line:
-                line["commitInfo"]["timestamp"] = moment
-        log.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        set_time(home, version, NOW - timedelta(days=days))
     assert maintain_lake(home, now=NOW).removals == []  # by the catalog both are recent
 
 

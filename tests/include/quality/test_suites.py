@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from include.errors import InputError
+from include.quality.kinds import RESERVED
 from include.quality.suites import DEFAULT_FILE, load_suites, read_suites
 from include.settings import Settings
 
@@ -40,6 +41,15 @@ def change(folder: Path, old: str, new: str) -> Path:
         ("suites:", "suit:", ["must have the one key `suites`", "Received: suit"]),
         ("  snapshot:", "  snap:", ["suites must be rows, session, snapshot", "Received: rows, session, snap"]),
         ("suites:", "suites: [", ["expectations must be YAML"]),
+        ("closes: 10", "closes: 2018-13-45", ["expectations must be YAML", "Received: month must be in 1..12"]),
+        ("suites:", f"deep: {'[' * 5000}\nsuites:", ["must be nested as deep as suites are", "Received: far deeper"]),
+        ("      min: 0\n", "      min: .nan\n", ["suite rows, entry prices_positive, min", "Received: nan"]),
+        ("      min: 0\n", "      min: -.inf\n", ["suite rows, entry prices_positive, min", "Received: -inf"]),
+        ("most: 1.5", "most: .inf", ["suite session, entry not_too_many_rows, most", "Received: inf"]),
+        ("      min: 0\n", "      min: 2\n      max: 1\n", ["entry prices_positive", "Received: 2 and 1"]),
+        ("      min: 0\n", "      min: 0\n      max: 0\n", ["entry prices_positive", "Received: 0 and 0"]),
+        ("name: prices_positive", "name: level_confirmed", ["entry level_confirmed, name: a name must not be one of"]),
+        ("name: prices_positive", "name: price_not_null", ["entry price_not_null, name: a name must not be one of"]),
     ],
 )
 def test_a_fault_names_file_entry_and_value(tmp_path: Path, old: str, new: str, said: list[str]) -> None:
@@ -48,6 +58,14 @@ def test_a_fault_names_file_entry_and_value(tmp_path: Path, old: str, new: str, 
         read_suites(path)
     message = str(caught.value)
     assert [part for part in [*said, f"(in {path})"] if part not in message] == [], message
+
+
+def test_the_ingests_own_rules_are_reserved() -> None:
+    from include.ingest.judge import CONFLICT, LEVEL
+    from include.uploads import refusals, rows
+
+    own = {rows.SYMBOL_NOT_NULL, rows.SYMBOL_IS_TEXT, rows.NUMBER_IS_READABLE, rows.PRICE_NOT_NULL}
+    assert set(RESERVED) == own | {refusals.ROW_HAS_ALL_FIELDS, CONFLICT, LEVEL}
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_parquet_is_read_here_and_there(bucket: str) -> None:
 
 
 def test_a_folder_is_closed_by_success_and_gives_its_parts_in_name_order(bucket: str) -> None:
-    for name in ("b.csv", "a.csv", ".hidden", "c.csv.tmp", "deeper/d.csv"):
+    for name in ("b.csv", "a.csv", ".hidden", "_temporary/d.csv"):
         put(f"{bucket}/day/{name}")
     with pytest.raises(InputError, match="must be closed by a file _SUCCESS"):
         open_object(STORE, f"{bucket}/day/")
@@ -53,6 +53,13 @@ def test_a_folder_is_closed_by_success_and_gives_its_parts_in_name_order(bucket:
     for act in (source.open_stream, source.open_random):
         with pytest.raises(InputError, match="part by part"):
             act()
+
+
+def test_a_closed_folder_with_what_would_not_be_read_is_refused(bucket: str) -> None:
+    for name in ("a.csv", "deeper/b.csv", "c.csv.part", "_SUCCESS"):
+        put(f"{bucket}/day/{name}")
+    with pytest.raises(InputError, match=r"finished files alone.*Received: c.csv.part, deeper/ \(in day\)"):
+        open_object(STORE, f"{bucket}/day")
 
 
 def test_the_identity_changes_with_the_bytes(bucket: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -36,9 +37,9 @@ def test_a_file_is_read_in_order_and_here_and_there(tmp_path: Path) -> None:
 
 
 def test_a_folder_gives_its_parts_in_name_order(tmp_path: Path) -> None:
-    names = ("b.csv", "a.csv", SUCCESS, "_committed_1", ".crc", "c.csv.tmp", "d.part")
+    names = ("b.csv", "a.csv", SUCCESS, "_committed_1", ".crc", "_c.csv.tmp", ".d.part")
     folder = fill(tmp_path / "day", *names)
-    (folder / "deeper").mkdir()
+    (folder / "_temporary").mkdir()
     source = open_local(folder)
     assert isinstance(source, LocalFolder)
     assert [part.name for part in source.parts] == ["a.csv", "b.csv"]
@@ -58,6 +59,28 @@ def test_a_folder_that_is_not_closed_is_no_upload(tmp_path: Path) -> None:
     (folder / "a.csv").unlink()
     with pytest.raises(InputError, match="at least one part"):
         open_local(folder)
+
+
+def test_a_closed_folder_with_what_would_not_be_read_is_refused(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "day", "a.csv", SUCCESS)
+    fill(folder / "deeper", "b.csv")
+    with pytest.raises(InputError, match=r"finished files alone.*Received: deeper/ \(in day\)"):
+        open_local(folder)
+    fill(folder, "c.csv.part", "d.tmp")
+    with pytest.raises(InputError, match="Received: c.csv.part, d.tmp, deeper/"):
+        open_local(folder)
+
+
+def test_a_name_that_is_no_utf_8_can_be_written(tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/2018-06-01\xff.csv"))
+    path.write_bytes(b"bytes")
+    source = LocalSource(path)
+    assert source.name == "2018-06-01\\udcff.csv"
+    with source.open_stream() as stream, source.open_random() as file:
+        assert stream.read(9) == file.read() == b"bytes"
+    fill(tmp_path / "day", SUCCESS)
+    path.rename(tmp_path / "day" / path.name)
+    assert [part.name for part in open_local(tmp_path / "day").parts] == [source.name]
 
 
 def test_nothing_there_is_told(tmp_path: Path) -> None:
