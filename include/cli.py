@@ -21,11 +21,7 @@ from include.commands import uploads as uploads_command
 from include.commands.ingest import ingest
 from include.commands.options import AsJson
 from include.commands.validate import validate
-<<<<<<< HEAD
-from include.console import emit, err, out, show_steps
-=======
-from include.console import build_table, emit, err, out, plain, show_steps
->>>>>>> 66b74c9e9af59f03838a07ac90f981bc26c629a1
+from include.console import emit, err, out, plain, show_steps
 from include.errors import ClosecastError, InputError
 from include.home import current_settings, recall_home
 from include.settings import Settings, load_settings
@@ -162,7 +158,7 @@ def score(session: Session = None, as_json: AsJson = False) -> None:
         files = publish_session(settings, day)
         line.finish(f"{report.rows:,} rows")
     payload = asdict(report) | {"files": files}
-    emit(payload, as_json=as_json, render=lambda: out.print(f"{report.summary()}\n{files[0]}", soft_wrap=True))
+    emit(payload, as_json=as_json, render=lambda: out.print(plain(f"{report.summary()}\n{files[0]}"), soft_wrap=True))
 
 
 @app.command()

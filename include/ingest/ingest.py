@@ -18,13 +18,8 @@ from include.ingest.changes import LakeChanges, Stamp
 from include.ingest.inbox import is_in_inbox, list_arrived, open_source, require_finished, require_unchanged
 from include.ingest.judge import RowRules, judge_rows
 from include.ingest.report import IngestReport, Origin, name_status, report_from_row
-<<<<<<< HEAD
-from include.ingest.store import keep_upload
-from include.lake.catalog import LakeState, append_operation, find_committed, find_operation, recover_lake
-=======
 from include.ingest.store import hold_file, keep_upload
-from include.lake.catalog import append_operation, committed_state, find_committed, find_operation, recover_lake
->>>>>>> 66b74c9e9af59f03838a07ac90f981bc26c629a1
+from include.lake.catalog import LakeState, append_operation, find_committed, find_operation, recover_lake
 from include.lake.compact import compact_small
 from include.lake.files import list_sessions
 from include.lake.tables import BARS, RESTATEMENTS, UPLOADS, lock_lake
@@ -92,24 +87,6 @@ def ingest_upload(
     require_finished(settings, source)
     identity = source.identity()
     rules = _load_rules(settings, task)
-<<<<<<< HEAD
-    with read_upload(
-        source,
-        scratch=settings.scratch,
-        date_order=settings.date_order,
-        expected_session=expected_session,
-        on_progress=on_progress,
-    ) as rows:
-        report = find_upload(settings, rows.sha256)
-        if report is not None and task.origin.kind == "repair" and report.kind != "repair":
-            rule = "a repair must bring a corrected file, and these bytes are an upload already"
-            raise InputError(rule, value=report.sha256[:12], place=source.name)
-        if report is None:
-            require_unchanged(source, identity)
-            with explain_disk("the lake", str(settings.lake)):
-                report = _commit(settings, rows, rules, task)
-    keep_upload(settings, source, report.sha256, move=is_in_inbox(settings, source), identity=identity)
-=======
     with hold_file(source) as held:
         with read_upload(
             source,
@@ -123,8 +100,10 @@ def ingest_upload(
                 require_unchanged(source, identity)
                 with explain_disk("the lake", str(settings.lake)):
                     report = _commit(settings, rows, rules, task)
+            elif task.origin.kind == "repair" and report.kind != "repair":
+                rule = "a repair must bring a corrected file, and these bytes are an upload already"
+                raise InputError(rule, value=report.sha256[:12], place=source.name)
         _keep(settings, source, report, identity, held)
->>>>>>> 66b74c9e9af59f03838a07ac90f981bc26c629a1
     return report
 
 

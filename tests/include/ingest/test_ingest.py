@@ -15,13 +15,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-<<<<<<< HEAD
-from include.errors import ClosecastError, InputError
-from include.ingest import changes, ingest, judge, refusals
-=======
 from include.errors import ClosecastError, InputError, UnavailableError
-from include.ingest import changes, ingest, judge
->>>>>>> 66b74c9e9af59f03838a07ac90f981bc26c629a1
+from include.ingest import changes, ingest, judge, refusals
 from include.ingest.duplicates import Split
 from include.ingest.ingest import find_upload, ingest_session, ingest_upload
 from include.ingest.judge import CONFLICT
