@@ -105,14 +105,9 @@ def test_rollback_model_goes_back_once_and_scores_again(dag_bag: DagBag, home: T
 
 
 def test_repair_quarantine_releases_and_scores_what_that_touches(dag_bag: DagBag, home: TrainedHome) -> None:
-    lake, (_, session, *_) = home.settings.lake, list(home.uploads)
+    lake, session, symbol = home.settings.lake, date(2024, 3, 26), "late99"
     upload = home.settings.home / "disordered.csv"
-    header, *rows = home.uploads[session].read_text().splitlines()
-    names = header.replace('"', "").split(",")
-    cells = rows[0].split(",")
-    symbol = cells[names.index("symbol")].strip('"')
-    cells[names.index("low")] = str(10 * float(cells[names.index("high")]))
-    upload.write_text("\n".join([header, ",".join(cells), *rows[1:]]) + "\n")
+    upload.write_text(f"symbol,date,open,high,low,close\n{symbol},{session},1.0,2.0,1.5,1.2\n")
     report = ingest_upload(home.settings, upload)
     assert report.quarantined >= 1
     score_session(home.settings, session)

@@ -146,7 +146,11 @@ def test_a_store_that_stays_away_is_told_after_the_stated_time(bucket: str, rela
 def test_no_client_starts_before_its_first_use() -> None:
     code = "import os, include.ingest.store, include.ingest.inbox; print(*sorted(os.listdir('/proc/self/task')))"
     alone = subprocess.run(
-        [sys.executable, "-c", code.replace("include.ingest.store, include.ingest.inbox", "pyarrow.dataset")],
+        [
+            sys.executable,
+            "-c",
+            code.replace("include.ingest.store, include.ingest.inbox", "pyarrow.dataset, deltalake"),
+        ],
         cwd=PROJECT_ROOT,
         capture_output=True,
         text=True,
