@@ -23,18 +23,13 @@ from airflow.sdk import Param, dag, task
 
 from dags.common.child import run_child
 from dags.common.defaults import BEGIN, DEFAULT_ARGS
+from dags.common.scoring import score_again
 
 
 @task
 def bring_back(params=None, dag_run=None):
     """Release or repair; return the sessions that are touched and have forecasts."""
     return run_child("include.tasks:bring_back", dict(params), dag_run.triggering_user_name, dag_run.run_id)
-
-
-@task(max_active_tis_per_dagrun=1)
-def score_again(session, asked_by):
-    """Validate a session, score it and publish it."""
-    return run_child("include.tasks:score_again", session, asked_by)
 
 
 @dag(

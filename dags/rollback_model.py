@@ -12,8 +12,8 @@ the next scoring run uses it. If asked, validates, scores and publishes the newe
 **Writes**: the registry; `promotions` (who, when, from, to, why); to score again, `validations`, `predictions`, the
 published files.
 
-**On failure**: two retries, then a message to Slack. A rollback that is done stays done, and a retry goes back no
-further; a session that fails its validation keeps its forecasts.
+**On failure**: two retries, none where the input breaks a rule, then a message to Slack. A rollback that is done stays
+done, and a retry goes back no further; a session that fails its validation keeps its forecasts.
 
 **Settings**: `CLOSECAST_MODEL_NAME`.
 """
@@ -22,20 +22,15 @@ from __future__ import annotations
 
 from airflow.sdk import Param, dag, task
 
+from dags.common.child import run_child
 from dags.common.defaults import BEGIN, DEFAULT_ARGS
-from include.system.child import run_child
+from dags.common.scoring import score_again
 
 
 @task
 def roll_back(params=None, dag_run=None):
     """Change what serves; return the sessions to score again."""
     return run_child("include.tasks:roll_back", dict(params), dag_run.triggering_user_name, dag_run.run_id)
-
-
-@task(max_active_tis_per_dagrun=1)
-def score_again(session, asked_by):
-    """Validate a session, score it and publish it."""
-    return run_child("include.tasks:score_again", session, asked_by)
 
 
 @dag(

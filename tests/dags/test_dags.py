@@ -76,9 +76,15 @@ def test_a_new_installation_does_not_begin_with_what_has_been(dag_bag: DagBag, d
 
 
 def list_task_functions() -> list[ast.FunctionDef]:
-    trees = [ast.parse(path.read_text()) for path in sorted((PROJECT_ROOT / "dags").glob("*.py"))]
+    trees = [ast.parse(path.read_text()) for path in sorted((PROJECT_ROOT / "dags").rglob("*.py"))]
     functions = [node for tree in trees for node in tree.body if isinstance(node, ast.FunctionDef)]
-    return [each for each in functions if "task" in ast.unparse(each.decorator_list[0]).split("(")[0]]
+    decorated = [each for each in functions if each.decorator_list]
+    return [each for each in decorated if "task" in ast.unparse(each.decorator_list[0]).split("(")[0]]
+
+
+def test_every_dag_works_through_the_run_child_that_tells_bad_input() -> None:
+    texts = {path: path.read_text() for path in (PROJECT_ROOT / "dags").rglob("*.py") if path.name != "child.py"}
+    assert [path.name for path, text in texts.items() if "include.system.child" in text] == []
 
 
 @pytest.mark.parametrize("function", list_task_functions(), ids=lambda function: function.name)
