@@ -9,7 +9,7 @@ from __future__ import annotations
 import getpass
 import sys
 from dataclasses import asdict
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +24,7 @@ from include.commands.validate import validate
 from include.console import emit, err, out, plain, show_steps
 from include.errors import ClosecastError, InputError
 from include.home import current_settings, recall_home
-from include.settings import Settings, load_settings
+from include.settings import load_settings
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, help=__doc__
@@ -71,13 +71,6 @@ def _fail(error: ClosecastError) -> None:
         emit({"error": texts}, as_json=True, render=lambda: None)
     err.print(f"[red]error:[/red] {plain(str(error))}", soft_wrap=True)
     sys.exit(error.exit_code)
-
-
-def _day(settings: Settings, session: str | None) -> date:
-    from include.lake.bars import newest_session
-    from include.tasks import parse_session
-
-    return parse_session(session) if session else newest_session(settings.lake)
 
 
 @app.command()
@@ -146,9 +139,10 @@ def score(session: Session = None, as_json: AsJson = False) -> None:
     from include.quality.session import validate_session
     from include.scoring.publish import publish_session
     from include.scoring.score import score_session
+    from include.tasks import choose_session
 
     settings = current_settings()
-    day = _day(settings, session)
+    day = choose_session(settings, session)
     with show_steps() as step:
         line = step(f"Validate {day}")
         require_valid(validate_session(settings, day))
@@ -174,9 +168,10 @@ def predict(
     from include.scoring.publish import widen_run
     from include.scoring.score import predict_symbols
     from include.show import show_forecasts
+    from include.tasks import choose_session
 
     settings = current_settings()
-    report = predict_symbols(settings, _day(settings, session), symbols=symbol, version=version, run_id="cli")
+    report = predict_symbols(settings, choose_session(settings, session), symbols=symbol, version=version, run_id="cli")
     run = read_run(settings.lake, report.as_of, report.run_id, table=ADHOC_PREDICTIONS)
     rows = widen_run(run).to_pylist()
     emit(asdict(report) | {"forecasts": rows}, as_json=as_json, render=lambda: show_forecasts(rows, report.summary()))

@@ -14,7 +14,7 @@ from datetime import date
 from typing import Any
 
 from include.errors import InputError
-from include.settings import load_settings
+from include.settings import Settings, load_settings
 
 LOG_SECONDS = 10.0
 
@@ -81,11 +81,10 @@ def publish(session: str) -> list[str]:
 
 def predict(session: str | None, symbols: list[str] | None, version: int | None, asked_by: str) -> str:
     """Score any session, symbols and version; return the run's id."""
-    from include.lake.bars import newest_session
     from include.scoring.score import predict_symbols
 
     settings = load_settings()
-    as_of = parse_session(session) if session else newest_session(settings.lake)
+    as_of = choose_session(settings, session)
     report = predict_symbols(settings, as_of, symbols=symbols, version=version, run_id=asked_by)
     _say(report.summary())
     return report.run_id
@@ -172,6 +171,13 @@ def maintain() -> dict[str, int]:
 
 def _plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, date) else value
+
+
+def choose_session(settings: Settings, session: str | None) -> date:
+    """Read a session from text, or take the newest that has bars where none is given."""
+    from include.lake.bars import newest_session
+
+    return parse_session(session) if session else newest_session(settings.lake)
 
 
 def parse_session(session: str) -> date:

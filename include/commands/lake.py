@@ -28,13 +28,12 @@ def list_listed(
 ) -> None:
     """Tell when each symbol was first and last seen, as it was known at a session."""
     from include.home import current_settings
-    from include.lake.bars import newest_session
     from include.lake.identity_file import load_symbol_changes
     from include.lake.listings import list_symbols
-    from include.tasks import parse_session
+    from include.tasks import choose_session
 
     settings = current_settings()
-    day = parse_session(session) if session else newest_session(settings.lake)
+    day = choose_session(settings, session)
     rows = list_symbols(settings.lake, day, changes=load_symbol_changes(settings)).to_pylist()
     rows = [row for row in rows if not symbol or row["symbol"] in symbol]
     emit({"session": day, "symbols": rows}, as_json=as_json, render=lambda: _show_listed(f"Symbols at {day}", rows))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import date
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from include.commands.options import AsJson
 from include.console import emit, out, plain, show_steps
-from include.settings import Settings, load_settings
+from include.settings import Settings
 
 if TYPE_CHECKING:
     from include.quality.results import ExpectationResult, ValidationReport
@@ -17,17 +17,18 @@ if TYPE_CHECKING:
 
 def validate(
     session: Annotated[str | None, typer.Argument(help="YYYY-MM-DD; the newest in the lake by default.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Hold a session against its expectations; exit code 5 where it is blocked."""
-    from include.home import recall_home, with_running_registry
+    from include.home import current_settings
     from include.quality.docs import link_page
     from include.quality.results import require_valid
     from include.quality.session import validate_session
+    from include.tasks import choose_session
 
-    settings = with_running_registry(recall_home(load_settings()))
+    settings = current_settings()
     with show_steps() as step:
-        day = _day(settings, session)
+        day = choose_session(settings, session)
         line = step(f"Validate {day}")
         report = validate_session(settings, day)
         line.finish("blocked" if report.blocking else f"passed, {len(report.failed)} warnings")
@@ -35,13 +36,6 @@ def validate(
     if not (as_json and report.blocking):  # with --json standard output is one object: the error, where there is one
         emit(_as_payload(report, link), as_json=as_json, render=lambda: show_report(settings, report, link))
     require_valid(report)
-
-
-def _day(settings: Settings, session: str | None) -> date:
-    from include.lake.bars import newest_session
-    from include.tasks import parse_session
-
-    return parse_session(session) if session else newest_session(settings.lake)
 
 
 def _as_payload(report: ValidationReport, link: str) -> dict[str, object]:
