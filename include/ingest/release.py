@@ -78,14 +78,15 @@ def release_rows(
         released.
     """
     _require_reason(why)
-    rows = read_quarantine(settings.lake, wanted)
-    rows = rows.filter(pc.invert(pc.is_in(rows["upload_sha256"], pa.array(sorted(besides), pa.string()))))
-    if not rows.num_rows:
+    found = read_quarantine(settings.lake, wanted)
+    found = found.filter(pc.invert(pc.is_in(found["upload_sha256"], pa.array(sorted(besides), pa.string()))))
+    if not found.num_rows:
         raise NotFoundError("a row must be open in quarantine to be released", value="no such row", place="quarantine")
-    _require_releasable(settings, rows.to_pylist())
+    rows, orders = found.to_pylist(), _list_orders(settings)
+    _require_releasable(settings, rows)
     groups: dict[tuple[str, frozenset[str]], list[dict[str, Any]]] = {}
-    for row in rows.to_pylist():
-        groups.setdefault((row["upload_sha256"], _override(settings, row)), []).append(row)
+    for row in rows:
+        groups.setdefault((row["upload_sha256"], _override(row["expectation"], orders)), []).append(row)
     return [_release(settings, chosen, overridden, who, why) for (_, overridden), chosen in groups.items()]
 
 
@@ -95,23 +96,21 @@ def _require_reason(why: str) -> None:
         raise InputError("a release or a repair must have a reason", value=repr(why), place="why")
 
 
-def _override(settings: Settings, row: dict[str, Any]) -> frozenset[str]:
+def _override(expectation: str, orders: set[str]) -> frozenset[str]:
     """Return the expectations that a row is let off by its release.
 
     What refused it and nothing else: a row whose order is wrong may have a level in doubt too. A row that breaks one
     rule about the order of prices most often breaks the other, so the two go together. One that today's rules accept
     (its session has closed since, a limit was changed) is let off nothing.
     """
-    orders = _list_orders(settings)
-    if row["expectation"] in orders:
-        return frozenset(orders)
-    return frozenset({row["expectation"]} & {CONFLICT, LEVEL})
+    return frozenset(orders) if expectation in orders else frozenset({expectation} & {CONFLICT, LEVEL})
 
 
 def _require_releasable(settings: Settings, rows: list[dict[str, Any]]) -> None:
     allowed = list_releasable(settings)
-    for row in rows:
-        if row["expectation"] not in allowed and not _passes_now(settings, row):
+    in_question = [row for row in rows if row["expectation"] not in allowed]
+    for row, passes in zip(in_question, _pass_now(settings, in_question), strict=True):
+        if not passes:
             rule = f"a row refused by {', '.join(sorted(allowed))} can be released; any other must be repaired"
             raise InputError(rule, value=f"{row['expectation']}: {row['reason']}", place=_place_of(row))
     twice, count = Counter((row["symbol"], row["session"]) for row in rows).most_common(1)[0]
@@ -120,15 +119,20 @@ def _require_releasable(settings: Settings, rows: list[dict[str, Any]]) -> None:
         raise InputError(rule, value=f"{count} rows of {twice[0]} on {twice[1]}", place="quarantine")
 
 
-def _passes_now(settings: Settings, row: dict[str, Any]) -> bool:
-    """Whether a row whose cells could all be read breaks none of today's rules."""
-    numbers = json.loads(row["raw"])
-    if not all(isinstance(numbers.get(name, ""), float | int | None) for name in WINDOW_COLUMNS):
-        return False
-    bars = _build_file([row]).rename_columns({"date": "session"})
+def _pass_now(settings: Settings, rows: list[dict[str, Any]]) -> list[bool]:
+    """Tell which rows break none of today's rules; one with a cell that could not be read does."""
+    readable = [row for row in rows if _is_readable(json.loads(row["raw"]))]
+    if not readable:
+        return [False] * len(rows)
+    bars = _build_file(readable).rename_columns({"date": "session"})
     newest = newest_ingestible_session(settings.calendar, datetime.now(UTC))
-    suite = load_suites(settings).rows
-    return bool((find_broken_rows(bars, suite, settings.calendar, newest_session=newest) < 0).all())
+    broken = find_broken_rows(bars, load_suites(settings).rows, settings.calendar, newest_session=newest)
+    sound = {id(row) for row, code in zip(readable, broken, strict=True) if code < 0}
+    return [id(row) in sound for row in rows]
+
+
+def _is_readable(numbers: dict[str, Any]) -> bool:
+    return all(isinstance(numbers.get(name, ""), float | int | None) for name in WINDOW_COLUMNS)
 
 
 def _place_of(row: dict[str, Any]) -> str:
