@@ -7,16 +7,20 @@ same state. The file is moved to its place, named by its SHA-256 and read-only, 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+
+import pyarrow as pa
 
 from include.disk import explain_disk
 from include.errors import InputError, NotFoundError, UnavailableError
 from include.ingest.changes import LakeChanges, Stamp
 from include.ingest.inbox import is_in_inbox, list_arrived, open_source, require_finished, require_unchanged
-from include.ingest.judge import RowRules, judge_rows
+from include.ingest.judge import RowRules, Verdict, judge_rows
 from include.ingest.report import IngestReport, Origin, name_status, report_from_row
 from include.ingest.store import hold_file, keep_upload
 from include.lake.catalog import LakeState, append_operation, find_committed, find_operation, recover_lake
@@ -158,14 +162,31 @@ def _commit(settings: Settings, upload: Upload, rules: RowRules, task: _Task) ->
         state = recover_lake(settings.lake)
         stamp, repairs = Stamp(upload.sha256, datetime.now(UTC)), _find_repaired(settings, upload, task.origin)
         with LakeChanges(settings.lake, state, stamp, settings.scratch, repairs=repairs) as changes:
-            for group in upload.bars.groups(_GROUP_ROWS):
-                changes.add(judge_rows(group, rules), judge_levels=rules.has_levels)
+            with closing(_judge_ahead(upload.bars.groups(_GROUP_ROWS), rules)) as verdicts:
+                for verdict in verdicts:
+                    changes.add(verdict, judge_levels=rules.has_levels)
             report = _commit_tables(upload, state, changes, task)
         append_operation(settings.lake, report.row())
         if report.sequence % _COMPACT_EVERY == 0:
             for table in (UPLOADS, RESTATEMENTS):
                 compact_small(settings.lake, table)
     return report
+
+
+def _judge_ahead(groups: Iterator[pa.Table], rules: RowRules) -> Generator[Verdict]:
+    """Judge each group while the one before it is taken over; a very large one is alone in memory."""
+
+    def judge_next() -> Verdict | None:
+        group = next(groups, None)
+        return None if group is None else judge_rows(group, rules)
+
+    with ThreadPoolExecutor(1, thread_name_prefix="judge-rows") as pool:
+        verdict = judge_next()
+        while verdict is not None:
+            is_small = verdict.accepted.num_rows <= _GROUP_ROWS
+            ahead = pool.submit(judge_next) if is_small else None
+            yield verdict
+            verdict = ahead.result() if ahead else judge_next()
 
 
 def _find_repaired(settings: Settings, upload: Upload, origin: Origin) -> str | None:

@@ -6,12 +6,14 @@ import json
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
 
 from include.errors import ClosecastError
 from include.ingest.duplicates import split_duplicates
+from include.ingest.keys import Rows
 from include.quality.kinds import AnyRow
 from include.quality.rows import find_broken_rows
 from include.schema import WINDOW_COLUMNS
@@ -23,6 +25,8 @@ _CONFLICT_REASON = (
 )
 _RAW = ["symbol", "session", *WINDOW_COLUMNS]
 _SLICE_ROWS = 1 << 15
+_RUN_ROWS = 1000
+_encode_row = json.JSONEncoder(default=str).encode
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,8 @@ class Refusal:
         """
         for start in range(0, self.rows.num_rows, _SLICE_ROWS):
             rows = self.rows.slice(start, _SLICE_ROWS)
-            raw = [json.dumps(row, default=str) for row in rows.select(_RAW).to_pylist()]
+            values = [rows[name].to_pylist() for name in _RAW]
+            raw = [_encode_row(dict(zip(_RAW, row, strict=True))) for row in zip(*values, strict=True)]
             columns = {
                 "row_number": rows["row_number"],
                 "symbol": rows["symbol"].cast(pa.string()),
@@ -115,9 +120,18 @@ def judge_rows(bars: pa.Table, rules: RowRules) -> Verdict:
     split = split_duplicates(bars, np.flatnonzero(broken < 0) if refused else None)
     if len(split.conflicting):
         refused.append(Refusal(bars.take(pa.array(split.conflicting)), CONFLICT, _CONFLICT_REASON))
-    # A take of every row in its place would copy them all for nothing.
-    accepted = bars if split.is_identity else bars.take(pa.array(split.kept))
+    accepted = bars if split.is_identity else _take(bars, split.kept)
     quarantined = sum(refusal.rows.num_rows for refusal in refused)
     if accepted.num_rows + quarantined + len(split.exact) != bars.num_rows:
         raise ClosecastError("rows must equal accepted + quarantined + duplicates", value=bars.num_rows)
     return Verdict(accepted, refused, len(split.exact))
+
+
+def _take(bars: pa.Table, kept: Rows) -> pa.Table:
+    """Take rows by their positions: without a copy where they are long runs, as where a few rows are left out."""
+    edges = np.flatnonzero(np.diff(kept) != 1) + 1
+    if len(edges) * _RUN_ROWS > len(kept):
+        return bars.take(pa.array(kept))
+    bounds = pairwise([0, *edges.tolist(), len(kept)])
+    runs = [bars.slice(int(kept[start]), stop - start) for start, stop in bounds if stop > start]
+    return pa.concat_tables([bars.slice(0, 0), *runs])

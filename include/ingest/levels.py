@@ -121,12 +121,9 @@ class PriceLevels:
         # ACCEPTED: no longer in doubt, since the close that it was held against has been corrected.
         free = old[np.isin(verdicts.waiting, (Level.ACCEPTED, Level.RELEASED))]
         released = self._waiting.take(pa.array(free))
-        silent = np.ones(len(waiting_codes), dtype=bool)
-        silent[free] = False
         # A new row of the same symbol and session takes the old one's place, whatever becomes of it.
-        new_days = {code: set(days[new[codes[new] == code]].tolist()) for code in np.unique(codes[new]).tolist()}
-        for at, (code, day) in enumerate(zip(waiting_codes.tolist(), old_days.tolist(), strict=True)):
-            silent[at] &= day not in new_days.get(code, ())
+        silent = ~np.isin(_key(waiting_codes, old_days), _key(codes[new], days[new]))
+        silent[free] = False
         held = pa.array(np.flatnonzero(~accepted))
         own = rows.take(held).append_column(_WAITING.field("upload_sha256"), _repeat(self._sha256, len(held)))
         kept = self._waiting.filter(pa.array(silent))
@@ -175,6 +172,11 @@ _ENCODED = pa.dictionary(pa.int32(), pa.string())
 
 def _level_rows(rows: pa.Table, at: Rows, codes: Rows, days: Rows) -> LevelRows:
     return LevelRows(codes[at], days[at], rows["close"].to_numpy()[at])
+
+
+def _key(codes: Rows, days: Rows) -> Rows:
+    """Make one number of a symbol's position and a day, by which pairs can be compared."""
+    return (codes << 32) + days
 
 
 def _repeat(text: str, count: int) -> pa.Array:

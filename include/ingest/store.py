@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
 import io
 import os
 import re
@@ -18,7 +17,6 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
 
 import psutil
 
@@ -28,7 +26,8 @@ from include.ingest.inbox import address_of, open_source, require_unchanged
 from include.object_store import ObjectStore
 from include.settings import Settings
 from include.uploads.object_source import ObjectFolder, ObjectSource
-from include.uploads.source import SUCCESS, LocalFolder, LocalSource, Source, Stream, hash_parts, is_part, open_local
+from include.uploads.source import SUCCESS, LocalFolder, LocalSource, Source, hash_parts, is_part, open_local
+from include.uploads.stream import HashedStream, Meter
 
 _BLOCK_BYTES = 4 * 2**20
 _READ_ONLY, _WRITABLE = 0o444, 0o644
@@ -235,11 +234,11 @@ def _copy_down(source: Source, target: Path, sha256: str) -> None:
 
 def _write_file(source: Source, path: Path) -> str:
     with source.open_stream() as stream, path.open("xb") as out:
-        hashed = _HashedStream(stream)
+        hashed = HashedStream(stream, Meter(None, 0))
         while block := hashed.read(_BLOCK_BYTES):
             out.write(block)
-    path.chmod(_READ_ONLY)
-    return hashed.hexdigest()
+        path.chmod(_READ_ONLY)
+        return hashed.finish()
 
 
 def _place_object(store: ObjectStore, source: Source, kept: str, sha256: str, identity: str) -> None:
@@ -265,9 +264,9 @@ def _put(store: ObjectStore, source: Source, url: str) -> str | None:
         store.copy(source.url, url)
         return None
     with source.open_stream() as stream:
-        hashed = _HashedStream(stream)
+        hashed = HashedStream(stream, Meter(None, 0))
         store.write(hashed, url)
-    return hashed.hexdigest()
+        return hashed.finish()
 
 
 def _take_away(source: Source, identity: str) -> None:
@@ -346,20 +345,3 @@ def _explain(place: str) -> Iterator[None]:
         if error.errno in NO_RIGHT:
             raise InputError("the place of uploads must be writable", value=error.strerror, place=place) from error
         raise ClosecastError("an upload must be kept", value=error.strerror, place=place) from error
-
-
-class _HashedStream:
-    """A stream that hashes what passes."""
-
-    def __init__(self, stream: Stream | BinaryIO) -> None:
-        self._stream, self._hash = stream, hashlib.sha256()
-
-    def read(self, size: int, /) -> bytes:
-        """Give up to `size` bytes, none only at the end."""
-        block = self._stream.read(size)
-        self._hash.update(block)
-        return block
-
-    def hexdigest(self) -> str:
-        """Give the SHA-256 of what has passed."""
-        return self._hash.hexdigest()

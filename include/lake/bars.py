@@ -21,6 +21,7 @@ from deltalake import DeltaTable
 from include.errors import NotFoundError
 from include.lake.asof import read_rows
 from include.lake.catalog import open_committed
+from include.lake.dense import locate_sessions, read_floats
 from include.lake.files import session_values
 from include.lake.identity import NO_CHANGES, SymbolChanges
 from include.lake.tables import BARS
@@ -147,7 +148,7 @@ def read_cube(
     symbols, (recent_code, seen_code) = _encode_symbols(recent, seen)
     length = window or len(sessions)
     values = np.full((length, len(symbols), len(WINDOW_COLUMNS)), np.nan, dtype=np.float32)
-    position, seen_position = _session_positions(recent, sessions), _session_positions(seen, sessions)
+    position, seen_position = locate_sessions(recent, sessions), locate_sessions(seen, sessions)
     _scatter(values, position - len(sessions) + length, recent_code, recent, WINDOW_COLUMNS)
     last_seen = np.full(len(symbols), -1, dtype=np.int64)
     np.maximum.at(last_seen, seen_code, seen_position)
@@ -155,7 +156,7 @@ def read_cube(
     last_close = np.full(len(symbols), np.nan)
     for table, codes, at in ((seen, seen_code, seen_position), (recent, recent_code, position)):
         newest = last_seen[codes] == at
-        last_close[codes[newest]] = _as_float(table, "close")[newest]
+        last_close[codes[newest]] = read_floats(table, "close")[newest]
     return BarCube(values, kept, symbols, last_close, last_seen, int(bars.version()))
 
 
@@ -196,7 +197,7 @@ def read_windows(
     rows = read_rows(bars, sessions, needed, symbols=symbols, changes=changes, as_of=as_of)
     names, (code,) = _encode_symbols(rows)
     values = np.full((len(names), lookback, len(columns)), np.nan, dtype=np.float32)
-    position = _session_positions(rows, sessions) + lookback - len(sessions)
+    position = locate_sessions(rows, sessions) + lookback - len(sessions)
     _scatter(values, code, position, rows, columns)
     mask = np.zeros(values.shape[:2], dtype=bool)
     mask[code, position] = True
@@ -214,7 +215,7 @@ def _scatter(
     flat = values.reshape(-1, len(columns))
     place = first * values.shape[1] + second
     for axis, name in enumerate(columns):
-        flat[place, axis] = _as_float(rows, name)
+        flat[place, axis] = read_floats(rows, name)
 
 
 def _encode_symbols(*tables: pa.Table) -> tuple[npt.NDArray[np.object_], list[npt.NDArray[np.int64]]]:
@@ -230,15 +231,3 @@ def _encode_symbols(*tables: pa.Table) -> tuple[npt.NDArray[np.object_], list[np
     codes = rank[indices]
     bounds = np.cumsum([table.num_rows for table in tables])[:-1]
     return encoded.dictionary.take(pa.array(order)).to_numpy(zero_copy_only=False), list(np.split(codes, bounds))
-
-
-def _session_positions(table: pa.Table, sessions: Sequence[date]) -> npt.NDArray[np.int64]:
-    days = table["session"].cast(pa.int32()).to_numpy()
-    known = np.array([np.datetime64(session, "D").astype(np.int64) for session in sessions])
-    positions: npt.NDArray[np.int64] = np.searchsorted(known, days)
-    return positions
-
-
-def _as_float(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
-    values: npt.NDArray[np.float64] = pc.fill_null(table[name], np.nan).to_numpy()
-    return values

@@ -27,7 +27,9 @@ from include.lake.tables import (
     UPLOADS,
     Table,
     append_rows,
+    find_table,
     list_files,
+    not_written,
     open_table,
     read_where,
 )
@@ -60,7 +62,7 @@ class LakeState:
 
 def committed_state(lake: Path) -> LakeState:
     """Read the newest row of `uploads`; a lake without any is at sequence 0."""
-    opened = _open_uploads(lake)
+    opened = find_table(lake, UPLOADS)
     if opened is None:
         return LakeState()
     newest = pc.max(list_files(opened)["max.sequence"]).as_py()
@@ -92,8 +94,7 @@ def open_committed(
         return _open_known(lake, table, version)
     known = (state or committed_state(lake)).version_of(table)
     if known is None:
-        rule = f"table {table.name} must have been written before it is read (closecast ingest FILE begins a lake)"
-        raise NotFoundError(rule, place=table.path(lake))
+        raise not_written(lake, table)
     opened = open_table(lake, table)
     visible = _visible_version(opened, known)
     return opened if visible == opened.version() else open_table(lake, table, version=visible)
@@ -101,7 +102,7 @@ def open_committed(
 
 def _open_known(lake: Path, table: Table, version: int) -> DeltaTable:
     """Open a version that the catalog names, or one that has a named one's rows."""
-    opened, uploads = open_table(lake, table, version=version), _open_uploads(lake)
+    opened, uploads = open_table(lake, table, version=version), find_table(lake, UPLOADS)
     column = f"{table.name}_version"
     named = read_where(uploads, column, 0, version, columns=[column]) if uploads else None
     base = pc.max(named[column]).as_py() if named is not None and named.num_rows else None
@@ -134,8 +135,8 @@ def recover_lake(lake: Path) -> LakeState:
     """
     state = committed_state(lake)
     for table in CATALOGUED:
-        if DeltaTable.is_deltatable(table.path(lake)):
-            _recover_table(open_table(lake, table), state.version_of(table))
+        if (opened := find_table(lake, table)) is not None:
+            _recover_table(opened, state.version_of(table))
     return state
 
 
@@ -157,14 +158,14 @@ def append_operation(lake: Path, row: dict[str, Any]) -> None:
 
 def find_operation(lake: Path, sha256: str) -> dict[str, Any] | None:
     """Return the row of an upload with these bytes, or None."""
-    opened = _open_uploads(lake)
+    opened = find_table(lake, UPLOADS)
     found = read_where(opened, "sha256", sha256, sha256).to_pylist() if opened else []
     return found[0] if found else None
 
 
 def read_operations(lake: Path, *, prefix: str = "") -> list[dict[str, Any]]:
     """Return the catalog's rows, oldest first; with `prefix`, those whose hash begins so."""
-    opened = _open_uploads(lake)
+    opened = find_table(lake, UPLOADS)
     rows = read_where(opened, "sha256", prefix, prefix + "g") if opened else UPLOADS.schema.empty_table()
     found: list[dict[str, Any]] = rows.sort_by("sequence").to_pylist()
     return found
@@ -172,7 +173,7 @@ def read_operations(lake: Path, *, prefix: str = "") -> list[dict[str, Any]]:
 
 def list_releases(lake: Path) -> set[str]:
     """Return the hashes of the uploads that are releases: their rows stand against the rule that had refused them."""
-    opened = _open_uploads(lake)
+    opened = find_table(lake, UPLOADS)
     if opened is None:
         return set()
     return set(read_where(opened, "kind", "release", "release", columns=["sha256"])["sha256"].to_pylist())
@@ -190,7 +191,7 @@ def version_known_at(lake: Path, moment: datetime) -> int:
     """
     if moment.tzinfo is None:
         raise InputError("a moment must say its time zone", value=moment.isoformat(), place="known_at")
-    opened = _open_uploads(lake)
+    opened = find_table(lake, UPLOADS)
     if opened is not None:
         began = datetime.min.replace(tzinfo=moment.tzinfo)
         known = read_where(opened, "finished_at", began, moment, columns=_TIME_COLUMNS)
@@ -198,8 +199,3 @@ def version_known_at(lake: Path, moment: datetime) -> int:
         if known.num_rows:
             return int(known["bars_version"][-1].as_py())
     raise NotFoundError("bars must have been known at this moment", value=moment.isoformat(), place="uploads")
-
-
-def _open_uploads(lake: Path) -> DeltaTable | None:
-    path = UPLOADS.path(lake)
-    return DeltaTable(path) if DeltaTable.is_deltatable(path) else None

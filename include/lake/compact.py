@@ -22,7 +22,7 @@ from filelock import FileLock
 
 from include.lake.catalog import NEUTRAL
 from include.lake.files import partition_values
-from include.lake.tables import BARS, Table, commit_files, list_files, read_partitions, write_file
+from include.lake.tables import BARS, Table, commit_files, find_table, list_files, read_partitions, write_file
 
 SMALL_FILES = 50
 """Small files that an unpartitioned table may have before `compact_small` merges them."""
@@ -51,11 +51,11 @@ def compact_small(lake: Path, table: Table) -> bool:
     bool
         Whether there were enough to merge.
     """
-    path = table.path(lake)
-    if not DeltaTable.is_deltatable(path) or _count_small(DeltaTable(path)) < SMALL_FILES:
+    found = find_table(lake, table)
+    if found is None or _count_small(found) < SMALL_FILES:
         return False
     with _lock_compaction(lake, table):
-        opened = DeltaTable(path)
+        opened = DeltaTable(table.path(lake))
         if enough := _count_small(opened) >= SMALL_FILES:  # else another process has been faster
             _merge_files(opened)
     return enough

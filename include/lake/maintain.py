@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from deltalake import DeltaTable
-
 from include.disk import explain_disk
 from include.lake.catalog import read_operations, recover_lake
 from include.lake.compact import Compaction, compact_table, plan_compaction
@@ -25,6 +23,7 @@ from include.lake.tables import (
     RESTATEMENTS,
     UPLOADS,
     VALIDATIONS,
+    find_table,
     lock_lake,
 )
 from include.settings import Settings
@@ -77,7 +76,7 @@ def maintain_lake(settings: Settings, *, dry_run: bool = False, now: datetime | 
     if not settings.lake.is_dir():
         return MaintenanceReport(dry_run, [], [], clock, clock)
     now = now or bound_clock(settings.lake, clock)
-    tables = [table for table in TABLES if DeltaTable.is_deltatable(table.path(settings.lake))]
+    tables = [table for table in TABLES if find_table(settings.lake, table)]
     if dry_run:
         compactions = [plan_compaction(settings.lake, table) for table in tables]
         planned = plan_removals(settings, tables, now=now)

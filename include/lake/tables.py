@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, WriterProperties, write_deltalake
+from deltalake.exceptions import TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 from filelock import FileLock
 
@@ -64,6 +65,21 @@ ADHOC_PREDICTIONS = Table("adhoc_predictions", schema.PREDICTIONS, partition="as
 PROMOTIONS = Table("promotions", schema.PROMOTIONS)
 
 
+def not_written(lake: Path, table: Table) -> NotFoundError:
+    """Give the error of a reader who comes before the first writer."""
+    rule = f"table {table.name} must have been written before it is read (closecast ingest FILE begins a lake)"
+    return NotFoundError(rule, place=table.path(lake))
+
+
+def find_table(lake: Path, table: Table) -> DeltaTable | None:
+    """Open a table at its newest version; None where it has not been written yet."""
+    try:
+        # Its own is_deltatable lists the whole log first, which takes longer with every commit.
+        return DeltaTable(table.path(lake))
+    except TableNotFoundError:
+        return None
+
+
 def open_table(lake: Path, table: Table, *, version: int | None = None) -> DeltaTable:
     """Open a table, at its newest version or at an earlier one.
 
@@ -72,20 +88,19 @@ def open_table(lake: Path, table: Table, *, version: int | None = None) -> Delta
     NotFoundError
         The table has not been written yet, or has no such version.
     """
-    path = table.path(lake)
-    if not DeltaTable.is_deltatable(path):
-        rule = f"table {table.name} must have been written before it is read (closecast ingest FILE begins a lake)"
-        raise NotFoundError(rule, place=path)
     try:
-        return DeltaTable(path, version=version)
+        return DeltaTable(table.path(lake), version=version)
+    except TableNotFoundError:
+        raise not_written(lake, table) from None
     except Exception as error:  # deltalake has one exception for several causes; all mean that the version is not there
-        raise NotFoundError(f"table {table.name} must have this version", value=version, place=path) from error
+        rule = f"table {table.name} must have this version"
+        raise NotFoundError(rule, value=version, place=table.path(lake)) from error
 
 
 def table_version(lake: Path, table: Table) -> int | None:
     """Return the newest version number, or None where the table has not been written yet."""
-    path = table.path(lake)
-    return int(DeltaTable(path).version()) if DeltaTable.is_deltatable(path) else None
+    opened = find_table(lake, table)
+    return int(opened.version()) if opened else None
 
 
 def append_rows(lake: Path, table: Table, rows: pa.Table | pa.RecordBatchReader) -> int:
@@ -306,8 +321,7 @@ def _dictionary(field: pa.Field) -> pa.Field:
 def read_all(lake: Path, table: Table, *, columns: Sequence[str] | None = None) -> pa.Table:
     """Read a whole small table; no rows where it has not been written yet."""
     names = list(columns or table.schema.names)
-    opened = DeltaTable(table.path(lake)) if DeltaTable.is_deltatable(table.path(lake)) else None
-    return read_opened(opened, table, columns=names)
+    return read_opened(find_table(lake, table), table, columns=names)
 
 
 def read_opened(opened: DeltaTable | None, table: Table, *, columns: Sequence[str] | None = None) -> pa.Table:

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 
 from include.lake.bars import sessions_up_to
+from include.lake.dense import locate_sessions, read_floats
 from include.lake.tables import read_partitions
 from include.market.sessions import sessions_between
 from include.quality.continuity import find_moves
@@ -124,28 +125,33 @@ def read_history(
     sessions = held[-depth - 1 :]
     recent = sessions[-full:]
     older = read_partitions(bars, "session", sessions[:-full], columns=["session", "symbol", "close"])
-    newer = read_partitions(bars, "session", recent, columns=["session", "symbol", *WINDOW_COLUMNS])
-    symbols, codes = _encode_symbols(older, newer)
-    older_at, newer_at = _positions(older, sessions), _positions(newer, sessions)
-    closes = np.full((len(sessions), len(symbols)), np.nan)
-    closes[older_at, codes[: older.num_rows]] = _as_floats(older, "close")
-    closes[newer_at, codes[older.num_rows :]] = _as_floats(newer, "close")
-    newest = np.full((len(recent), len(symbols), len(WINDOW_COLUMNS)), np.nan)
-    for axis, name in enumerate(WINDOW_COLUMNS):
-        newest[newer_at - len(sessions) + len(recent), codes[older.num_rows :], axis] = _as_floats(newer, name)
-    counts = np.bincount(np.concatenate([older_at, newer_at]), minlength=len(sessions))
+    judged = read_partitions(bars, "session", [session])
+    columns = ["session", "symbol", *WINDOW_COLUMNS]
+    newer = pa.concat_tables([read_partitions(bars, "session", recent[:-1], columns=columns), judged.select(columns)])
     return SessionHistory(
         session=session,
         closed=closed,
-        bars=read_partitions(bars, "session", [session]),
+        bars=judged,
         before=sessions[:-1],
         absent=_find_absent(held, calendar, calendar_depth),
-        counts=counts[:-1],
-        symbols=symbols,
-        closes=closes,
-        newest=newest,
         reference=reference,
+        **_make_dense(older, newer, sessions, len(recent)),
     )
+
+
+def _make_dense(older: pa.Table, newer: pa.Table, sessions: list[date], recent: int) -> dict[str, Any]:
+    """Make the arrays of a history: symbols, closes of all sessions, all numbers of the `recent` newest, counts."""
+    symbols, codes = _encode_symbols(older, newer)
+    older_code, newer_code = np.split(codes, [older.num_rows])
+    older_at, newer_at = locate_sessions(older, sessions), locate_sessions(newer, sessions)
+    closes = np.full((len(sessions), len(symbols)), np.nan)
+    closes[older_at, older_code] = read_floats(older, "close")
+    closes[newer_at, newer_code] = read_floats(newer, "close")
+    newest = np.full((recent, len(symbols), len(WINDOW_COLUMNS)), np.nan)
+    for axis, name in enumerate(WINDOW_COLUMNS):
+        newest[newer_at - len(sessions) + recent, newer_code, axis] = read_floats(newer, name)
+    counts = np.bincount(np.concatenate([older_at, newer_at]), minlength=len(sessions))
+    return {"symbols": symbols, "closes": closes, "newest": newest, "counts": counts[:-1]}
 
 
 def _encode_symbols(*tables: pa.Table) -> tuple[Names, npt.NDArray[np.int64]]:
@@ -158,17 +164,6 @@ def _encode_symbols(*tables: pa.Table) -> tuple[Names, npt.NDArray[np.int64]]:
     codes = pc.fill_null(joined.indices, len(joined.dictionary)).to_numpy(zero_copy_only=False).astype(np.int64)
     known = joined.dictionary.to_numpy(zero_copy_only=False)
     return np.concatenate([known, np.array([None], dtype=object)]), codes  # a row without a symbol has the last place
-
-
-def _positions(table: pa.Table, sessions: list[date]) -> npt.NDArray[np.int64]:
-    days = table["session"].cast(pa.int32()).to_numpy()
-    known = np.array(sessions, dtype="datetime64[D]").astype(np.int64)
-    return np.asarray(np.searchsorted(known, days), dtype=np.int64)
-
-
-def _as_floats(table: pa.Table, name: str) -> Floats:
-    values: Floats = pc.fill_null(table[name].cast(pa.float64()), np.nan).to_numpy()
-    return values
 
 
 def _find_absent(held: list[date], calendar: str, depth: int) -> dict[date, bool]:

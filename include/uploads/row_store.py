@@ -211,11 +211,13 @@ class BarStore(RowStore):
         return days.astype(np.int64), np.bincount(at, self._counts[present], len(days)).astype(np.int64)
 
     def _decode(self, coded: pa.Table) -> pa.Table:
-        """Put symbols and sessions in place of their numbers, without a copy of the rest."""
-        symbols = [pa.DictionaryArray.from_arrays(chunk, self._symbols) for chunk in coded["symbol"].chunks]
-        days = [pa.array(self._days[chunk.to_numpy()]).cast(pa.date32()) for chunk in coded["date"].chunks]
-        columns = {name: coded[name] for name in ("row_number", *WINDOW_COLUMNS)}
-        columns |= {"symbol": pa.chunked_array(symbols, _ENCODED), "session": pa.chunked_array(days, pa.date32())}
+        """Put symbols and sessions in place of their numbers, without a copy of the rest.
+
+        Both are one chunk: what needs one dictionary for all rows would compare those of many chunks, text by text.
+        """
+        columns: dict[str, pa.Array | pa.ChunkedArray] = {name: coded[name] for name in ("row_number", *WINDOW_COLUMNS)}
+        columns["symbol"] = pa.DictionaryArray.from_arrays(coded["symbol"].combine_chunks(), self._symbols)
+        columns["session"] = pa.array(self._days[coded["date"].to_numpy()]).cast(pa.date32())
         schema = UPLOAD_BARS.set(1, UPLOAD_BARS.field("symbol").with_type(_ENCODED))
         return pa.table({name: columns[name] for name in schema.names}, schema)
 

@@ -15,7 +15,7 @@ from include.quality.results import ExpectationResult, ValidationReport, keep_re
 from include.quality.snapshot import require_valid_snapshot, snapshot_frame
 from include.quality.suites import DEFAULT_FILE
 from include.settings import Settings
-from include.training.train import read_snapshot, take_snapshot
+from include.training.snapshot import read_snapshot, take_snapshot
 from tests.include.lake.commits import put_bars
 from tests.include.lake.rows import bar_row, bar_rows
 
@@ -84,7 +84,7 @@ def test_sessions_that_are_blocked_by_their_own_validation_block(settings: Setti
 def test_no_model_is_trained_on_a_blocked_snapshot(settings: Settings, tmp_path: Path) -> None:
     days = [FIRST + timedelta(days=day) for day in range(40)]
     put_bars(settings.lake, bar_rows(bar_row(f"S{number}", day) for day in days for number in range(5)))
-    snapshot = take_snapshot(settings)
+    snapshot = take_snapshot(settings.model_copy(update={"holdout_sessions": 20}))
     assert read_snapshot(settings, snapshot).sessions == days
     mine = tmp_path / "mine.yaml"
     mine.write_text(DEFAULT_FILE.read_text().replace("      fewest: 5\n", "      fewest: 6\n"))

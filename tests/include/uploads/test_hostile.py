@@ -51,7 +51,7 @@ def test_symbols_may_not_fill_memory(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_session_of_too_many_rows_ends_the_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(row_store, "SESSION_ROWS", 100_000)
     done: list[int] = []
-    path = write(tmp_path / "day.csv", HEADER + ROW * 900_000)
+    path = write(tmp_path / "day.csv", HEADER + ROW * 1_800_000)
     with pytest.raises(InputError, match=r"at most 100,000 rows a session. Received: .* of one date .in day\.csv"):
         read_upload(path, on_progress=lambda now, *_: done.append(now))
     assert done[-1] < path.stat().st_size
