@@ -11,6 +11,8 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 _STDERR = 2
 
@@ -37,7 +39,7 @@ with _stderr_closed():
     import keras
     import tensorflow as tf
 
-__all__ = ["keras", "known_warnings_ignored", "prepare_keras", "tf"]
+__all__ = ["checkpoint_callbacks", "keras", "known_warnings_ignored", "prepare_keras", "tf"]
 
 for _name in ("tensorflow", "tf2onnx", "absl"):
     logging.getLogger(_name).setLevel(logging.ERROR)
@@ -64,3 +66,25 @@ def prepare_keras(*, seed: int, threads: int) -> None:
         tf.config.threading.set_inter_op_parallelism_threads(threads)
     except RuntimeError:
         logging.getLogger(__name__).debug("TensorFlow runs already: its threads stay as they are")
+
+
+def checkpoint_callbacks(checkpoint: Path | None) -> list[Any]:
+    """Give the callbacks by which a fit keeps its state after each epoch and goes on from it; none without a folder.
+
+    The folder is removed when the fit ends. Two states are kept, since a process may die while it writes one.
+    """
+    if checkpoint is None:
+        return []
+    return [_Backup(str(checkpoint), double_checkpoint=True)]
+
+
+class _Backup(keras.callbacks.BackupAndRestore):
+    """Keras' own, without the warnings of its pinned versions."""
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        with known_warnings_ignored():
+            super().on_train_begin(logs)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        with known_warnings_ignored():
+            super().on_epoch_end(epoch, logs)

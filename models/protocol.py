@@ -52,6 +52,8 @@ class Model(Protocol):
     """A model before fit."""
 
     name: ClassVar[str]
+    is_naive: ClassVar[bool]
+    """Whether it learns nothing: what a challenger must beat whoever serves."""
 
     @property
     def lookback(self) -> int:
@@ -71,6 +73,11 @@ class Model(Protocol):
         seed: int,
         threads: int,
         on_progress: OnProgress | None = None,
+        checkpoint: Path | None = None,
     ) -> FittedModel:
-        """Fit on windows (n, lookback, 6) and targets (n, 2), both in time order: the newest part validates."""
+        """Fit on windows (n, lookback, 6) and targets (n, 2), both in time order: the newest part validates.
+
+        A fit that takes long keeps what it has learned in the folder `checkpoint` and goes on from what lies there; the
+        same call then gives the model that an undisturbed one would, or one as good.
+        """
         ...

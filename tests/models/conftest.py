@@ -1,4 +1,4 @@
-"""A small simulated exchange as windows, and both learned models fitted on it once for all tests of models."""
+"""A small simulated exchange as windows, and the learned models fitted on it once for all tests of models."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ import pytest
 from include.market.exchange import SimulatedExchange, simulate_exchange
 from include.schema import WINDOW_COLUMNS
 from include.training.windows import Windows, build_windows
-from models.bigru import BiGRU, BiGRUHyperparameters, FittedBiGRU
+from models.bigru import BiGRU, BiGRUHyperparameters
+from models.catalog import build_model
+from models.ensemble import Ensemble
+from models.keras_fit import FittedKeras
+from models.protocol import FittedModel
 from models.ridge import FittedRidge, RidgeModel
 
-LOOKBACK = 8
+LOOKBACK = 10
 
 
 def make_cube(exchange: SimulatedExchange) -> np.ndarray:
@@ -35,7 +39,7 @@ def small_bigru() -> BiGRU:
 
 
 @pytest.fixture(scope="session")
-def fitted_bigru(small_bigru: BiGRU, small_windows: Windows) -> FittedBiGRU:
+def fitted_bigru(small_bigru: BiGRU, small_windows: Windows) -> FittedKeras:
     return small_bigru.fit(small_windows.windows, small_windows.targets, seed=7, threads=2)
 
 
@@ -44,7 +48,26 @@ def fitted_ridge(small_windows: Windows) -> FittedRidge:
     return RidgeModel().fit(small_windows.windows, small_windows.targets, seed=7, threads=2)
 
 
-@pytest.fixture(scope="session", params=["ridge", "bigru"])
-def fitted(request: pytest.FixtureRequest) -> FittedRidge | FittedBiGRU:
+@pytest.fixture(scope="session")
+def told_of_ensemble() -> list[tuple[int, int]]:
+    """What the fit of `fitted_ensemble` tells of its progress."""
+    return []
+
+
+@pytest.fixture(scope="session")
+def fitted_ensemble(small_windows: Windows, told_of_ensemble: list[tuple[int, int]]) -> FittedKeras:
+    return Ensemble().fit(
+        small_windows.windows[:3000],
+        small_windows.targets[:3000],
+        seed=7,
+        threads=2,
+        on_progress=lambda member, members, _: told_of_ensemble.append((member, members)),
+    )
+
+
+@pytest.fixture(scope="session", params=["linear_sgd", "ridge", "dense_window", "bigru", "ensemble"])
+def fitted(request: pytest.FixtureRequest, small_windows: Windows) -> FittedModel:
     """Each learned model in turn."""
-    return request.getfixturevalue(f"fitted_{request.param}")
+    if request.param in ("ridge", "bigru", "ensemble"):
+        return request.getfixturevalue(f"fitted_{request.param}")
+    return build_model(request.param).fit(small_windows.windows, small_windows.targets, seed=7, threads=2)

@@ -6,13 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from include.training.windows import Windows
-from models.features import CLIP, FEATURES, SCALE_CEILING, SCALE_FLOOR, compute_features, mirror_features
+from models.features import CLIP, FEATURES, SCALE_CEILING, SCALE_FLOOR, compute_features
 
 NAN_ROW = [np.nan] * 6
 
 
 def features_of(*rows: list[float]) -> tuple[np.ndarray, float]:
-    """Features (lookback - 1, 6) and the unit of one window."""
+    """Features (lookback - 1, 8) and the unit of one window."""
     features, units = compute_features(np.array([rows], dtype=np.float32))
     return features[0], float(units[0, 0])
 
@@ -25,13 +25,14 @@ def test_a_window_worked_by_hand() -> None:
     features, unit = features_of([99, 101, 98, 100, 50, 1e6], [110, 132, 99, 121, 100, 1e6])
     assert unit == pytest.approx(0.7 * np.log(1.1 * 1.1 * 132 / 121 * 110 / 99), rel=1e-6)
     moves = np.log([1.1, 1.1, 132 / 121, 110 / 99]) / unit
-    assert features[0] == pytest.approx([*moves, np.log(2.0), 0.0], rel=1e-5)
+    level = (np.log(unit) - np.log(0.05)) / 3
+    assert features[0] == pytest.approx([*moves, np.log(2.0), 0.0, 0.0, level], rel=1e-5)
 
 
 def test_an_absent_session_is_zeros_and_a_flag_and_takes_the_next_gap_with_it() -> None:
     first, last = [10, 11, 9, 10, 5, 1e3], [12, 13, 11, 12.5, 6, 1e3]
     features, _ = features_of(first, NAN_ROW, last)
-    assert features[0].tolist() == [0, 0, 0, 0, 0, 1]
+    assert features[0, :-1].tolist() == [0, 0, 0, 0, 0, 1, 0]
     named = dict(zip(FEATURES, features[1], strict=True))
     assert named["gap"] == named["volume_change"] == named["absent"] == 0.0
     assert named["body"] > 0.0
@@ -56,14 +57,9 @@ def test_features_do_not_depend_on_the_currency(exponent: float, small_windows: 
     assert units == pytest.approx(expected_units, rel=1e-3)
 
 
-def test_a_mirrored_window_is_that_of_the_inverse_prices(small_windows: Windows) -> None:
-    windows = small_windows.windows[:200]
-    inverse = windows.copy()
-    inverse[..., :4] = 1.0 / windows[..., (0, 2, 1, 3)]
-    expected, expected_units = compute_features(inverse)
-    features, units = compute_features(windows)
-    assert np.abs(mirror_features(features) - expected)[units[:, 0] > 5e-3].max() < 2e-4
-    assert units == pytest.approx(expected_units, rel=1e-3)
+def test_a_close_is_unchanged_to_the_last_digit_or_not() -> None:
+    features, _ = features_of([5, 9, 4, 7, 1, 1], [5, 9, 4, 7, 1, 1], [5, 9, 4, np.nextafter(np.float32(7), 8), 1, 1])
+    assert features[:, FEATURES.index("unchanged")].tolist() == [1.0, 0.0]
 
 
 def test_one_wild_day_widens_the_unit_but_little() -> None:
@@ -75,7 +71,8 @@ def test_one_wild_day_widens_the_unit_but_little() -> None:
 def test_the_unit_and_the_features_are_bounded() -> None:
     stale, stale_unit = features_of(*[[5, 5, 5, 5, 0, 1]] * 8)
     assert stale_unit == pytest.approx(SCALE_FLOOR)
-    assert not stale.any()
+    assert not stale[:, :-2].any()
+    assert stale[:, FEATURES.index("unchanged")].all()
     absurd, absurd_unit = features_of(*[[1e-12, 1e12, 1e-12, 1e12, 1, 1]] * 8)
     assert absurd_unit == pytest.approx(SCALE_CEILING)
     assert np.abs(absurd).max() == CLIP

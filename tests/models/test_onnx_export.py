@@ -10,14 +10,11 @@ import onnxruntime
 import pytest
 
 from include.training.windows import Windows
-from models.bigru import FittedBiGRU
-from models.ridge import FittedRidge
-
-Fitted = FittedRidge | FittedBiGRU
+from models.protocol import FittedModel
 
 
 @pytest.fixture(scope="module")
-def artifact(fitted: Fitted, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def artifact(fitted: FittedModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("artifact") / "model.onnx"
     fitted.save_onnx(path)
     return path
@@ -34,12 +31,12 @@ def run(graph: onnxruntime.InferenceSession, windows: np.ndarray) -> np.ndarray:
 
 def test_the_graph_is_named_and_shaped_as_the_contract_says(graph: onnxruntime.InferenceSession) -> None:
     (window,), (forecast,) = graph.get_inputs(), graph.get_outputs()
-    assert (window.name, window.shape, window.type) == ("window", ["n_symbols", 8, 6], "tensor(float)")
+    assert (window.name, window.shape, window.type) == ("window", ["n_symbols", 10, 6], "tensor(float)")
     assert (forecast.name, forecast.shape, forecast.type) == ("log_return", ["n_symbols", 2], "tensor(float)")
 
 
 def test_the_graph_forecasts_what_the_original_forecasts(
-    graph: onnxruntime.InferenceSession, fitted: Fitted, small_windows: Windows
+    graph: onnxruntime.InferenceSession, fitted: FittedModel, small_windows: Windows
 ) -> None:
     forecast = run(graph, small_windows.windows)
     assert np.abs(forecast).max() > 1e-3
@@ -65,18 +62,18 @@ def test_the_market_cap_and_the_currency_do_not_change_a_forecast(
 
 def test_no_window_makes_a_forecast_that_is_not_finite(graph: onnxruntime.InferenceSession) -> None:
     generator = np.random.default_rng(1)
-    wild = 10.0 ** generator.uniform(-12, 12, size=(2000, 8, 6))
+    wild = 10.0 ** generator.uniform(-12, 12, size=(2000, 10, 6))
     wild[generator.random(wild.shape) < 0.1] = np.nan
     wild[generator.random(wild.shape) < 0.02] = 0.0
     wild[generator.random(wild.shape) < 0.01] = np.inf
-    wild[:10, :7] = np.nan  # only the last session is there
+    wild[:10, :9] = np.nan  # only the last session is there
     wild[10] = np.nan
     forecast = run(graph, wild.astype(np.float32))
     assert np.isfinite(forecast).all()
     assert np.abs(forecast).max() <= 10.0  # 5 units of at most 2
 
 
-def test_writing_again_gives_the_same_bytes(fitted: Fitted, artifact: Path, tmp_path: Path) -> None:
+def test_writing_again_gives_the_same_bytes(fitted: FittedModel, artifact: Path, tmp_path: Path) -> None:
     fitted.save_onnx(tmp_path / "again.onnx")
     assert (tmp_path / "again.onnx").read_bytes() == artifact.read_bytes()
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from include.training.windows import Windows
-from models.features import compute_features
+from models.features import FEATURES, compute_features
 from models.metrics import relative_error
 from models.ridge import FittedRidge, RidgeHyperparameters, RidgeModel
 
@@ -23,20 +23,22 @@ def test_the_original_alone_gives_the_forecast(
     saved = np.load(tmp_path / "ridge.npz", allow_pickle=False)
     features, units = compute_features(small_windows.windows[:100])
     directions = np.stack([features[..., 0], features[..., 1], features[..., 2] - features[..., 3]], axis=-1)
-    linear = directions.reshape(100, -1) @ saved["coefficients"].T
-    expected = np.clip(linear * saved["shrinkage"], -5, 5) * units
-    assert np.abs(expected - fitted_ridge.predict(small_windows.windows[:100])).max() < 1e-7
+    directions = directions.reshape(100, -1)
+    volatility, unchanged = features[..., -1].mean(axis=1)[:, None], features[..., -2].mean(axis=1)[:, None]
+    columns = [directions, directions * volatility, directions * unchanged, volatility, unchanged, np.ones((100, 1))]
+    expected = np.clip(np.concatenate(columns, axis=1) @ saved["coefficients"].T, -5, 5) * units
+    assert np.abs(expected - fitted_ridge.predict(small_windows.windows[:100])).max() < 1e-6
 
 
-def test_a_market_that_only_rises_teaches_it_no_drift(small_windows: Windows) -> None:
-    """A mirrored window has exactly the negated forecast, whatever the targets were."""
-    rising = np.abs(small_windows.targets)
-    fitted = RidgeModel().fit(small_windows.windows, rising, seed=7, threads=2)
-    inverse = small_windows.windows[:200].copy()
-    inverse[..., :4] = 1.0 / inverse[..., (0, 2, 1, 3)]
-    up, down = fitted.predict(small_windows.windows[:200]), fitted.predict(inverse)
-    assert np.abs(up).max() > 1e-4
-    assert np.abs(up + down).max() < 1e-5
+def test_what_volatility_and_staleness_do_to_a_reversal_is_learned(small_windows: Windows) -> None:
+    """Targets made of the newest body times a level, and of both levels alone, are found again, nearly exactly."""
+    features, units = compute_features(small_windows.windows)
+    volatility, unchanged = (features[..., FEATURES.index(name)].mean(axis=1) for name in ("volatility", "unchanged"))
+    body = features[:, -1, FEATURES.index("body")]
+    made = np.stack([2 + body * (0.1 - 0.2 * volatility), 2 - 0.3 * unchanged + 0.2 * volatility], axis=-1)
+    model = RidgeModel(RidgeHyperparameters(alpha=1e-3))
+    fitted = model.fit(small_windows.windows, made * units, seed=7, threads=2)
+    assert relative_error(made * units, fitted.predict(small_windows.windows)) < 0.01
 
 
 def test_the_same_seed_gives_the_same_forecasts(fitted_ridge: FittedRidge, small_windows: Windows) -> None:

@@ -15,12 +15,12 @@ from models.metrics import bootstrap_interval, r2, relative_error
 
 pytestmark = pytest.mark.slow
 
-SESSIONS, CUT = 120, 90
+SESSIONS, CUT = 240, 180
 
 
 def simulate(signal: float) -> tuple[SimulatedExchange, np.ndarray]:
     exchange = simulate_exchange(
-        symbols=1200, sessions=SESSIONS, calendar="24/7", seed=11, last_session=date(2018, 6, 30), signal=signal
+        symbols=600, sessions=SESSIONS, calendar="24/7", seed=11, last_session=date(2018, 6, 30), signal=signal
     )
     return exchange, np.stack([getattr(exchange, name) for name in WINDOW_COLUMNS], axis=-1).astype(np.float32)
 
@@ -43,7 +43,7 @@ def without_signal() -> tuple[SimulatedExchange, np.ndarray]:
     return simulate(0.0)
 
 
-@pytest.mark.parametrize(("name", "least"), [("ridge", 0.5), ("bigru", 0.7)])
+@pytest.mark.parametrize(("name", "least"), [("ridge", 0.35), ("bigru", 0.8)])
 def test_the_open_is_explained_nearly_as_well_as_it_can_be(
     name: str, least: float, with_signal: tuple[SimulatedExchange, np.ndarray]
 ) -> None:
@@ -71,4 +71,4 @@ def test_nothing_beats_the_last_close_where_there_is_no_signal(
         actual = held.targets[:, target]
         _, upper = bootstrap_interval(relative_error, held.origin_index, actual, forecast[:, target], resamples=200)
         assert upper >= 1.0
-        assert relative_error(actual, forecast[:, target]) < 1.005
+        assert relative_error(actual, forecast[:, target]) < 1.01
