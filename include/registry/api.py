@@ -6,6 +6,7 @@ milliseconds. `include.registry.store` answers the same questions from the local
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +23,10 @@ PRODUCTION = "Production"
 CHAMPION = "champion"
 TIMEOUT_S = 5.0
 _PAGE = 1000
+_REFUSALS = {
+    401: "the MLflow server must know the user (CLOSECAST_MLFLOW_USERNAME and _PASSWORD)",
+    403: "the MLflow server must let the user do this (EDIT on the registered model)",
+}
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,15 @@ def is_loopback(url: str) -> bool:
         return host == "localhost"
 
 
+def find_login(settings: Settings) -> tuple[str, str] | None:
+    """Return user and password: the settings', else those of MLflow's own variables, None where there are neither."""
+    if settings.mlflow_username:
+        password = settings.mlflow_password
+        return settings.mlflow_username, password.get_secret_value() if password else ""
+    user, word = (os.environ.get(f"MLFLOW_TRACKING_{each}") for each in ("USERNAME", "PASSWORD"))
+    return (user, word or "") if user else None
+
+
 class RestRegistry:
     """An MLflow server."""
 
@@ -100,6 +114,7 @@ class RestRegistry:
         self._root = f"{settings.tracking_uri.rstrip('/')}/api/2.0/mlflow"
         self._session = requests.Session()
         self._session.trust_env = not is_loopback(self._root)  # else the shell's proxy is asked for 127.0.0.1
+        self._session.auth = find_login(settings)
 
     def look(self) -> RegistryState:
         """Read the registered model: two requests, more where it has over a thousand versions."""
@@ -143,6 +158,8 @@ class RestRegistry:
             raise UnavailableError("the MLflow server must answer", value=type(error).__name__, place=url) from error
         if answer.status_code == requests.codes.not_found and "RESOURCE_DOES_NOT_EXIST" in answer.text:
             raise NotFoundError(f"model {self._name} must be registered, with this version", value=said, place=url)
+        if answer.status_code in _REFUSALS:
+            raise UnavailableError(_REFUSALS[answer.status_code], value=f"HTTP {answer.status_code}", place=url)
         if not answer.ok:
             raise UnavailableError("the MLflow server must answer", value=f"HTTP {answer.status_code}", place=url)
         try:

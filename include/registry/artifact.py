@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -55,11 +56,14 @@ def describe_version(settings: Settings, version: int, tags: Mapping[str, str]) 
     Raises
     ------
     NotFoundError
-        A tag that scoring needs is missing.
+        A tag that scoring needs is missing, or the lookback is no whole number of sessions.
     """
     if not tags.keys() >= NEEDED_TAGS:
         rule = "a version must carry the tags kind, lookback and onnx_sha256"
         raise NotFoundError(rule, value=sorted(tags), place=f"{settings.model_name} version {version}")
+    if re.fullmatch("[1-9][0-9]{0,3}", tags["lookback"]) is None:
+        rule = "a version's tag lookback must be a number of sessions, 1 to 9999"
+        raise NotFoundError(rule, value=tags["lookback"], place=f"{settings.model_name} version {version}")
     return ModelVersion(
         settings.model_name,
         version,
@@ -120,6 +124,11 @@ def recall_serving(settings: Settings) -> ModelVersion | None:
     except (OSError, ValueError, TypeError):
         return None
     return replace(found, onnx=_cached_graph(settings, found)) if is_cached(settings, found) else None
+
+
+def has_served(settings: Settings) -> bool:
+    """Whether it is written down that a version served here, whatever has become of it."""
+    return _serving_file(settings).exists()
 
 
 def write_atomically(path: Path, text: str) -> None:

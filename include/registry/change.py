@@ -26,7 +26,8 @@ from include.registry.artifact import (
     remember_serving,
     write_atomically,
 )
-from include.registry.ledger import Line, append_line, name_anchor, select_model
+from include.registry.ledger import Line, append_line, find_anchor_faults, name_anchor, select_model
+from include.scoring.graph import find_misfit
 from include.settings import Settings
 
 LOCK_TIMEOUT_S = 30.0
@@ -113,8 +114,14 @@ def _carry_out(settings: Settings, registry: Registry, lines: Sequence[Line], ch
 
 
 def anchor_ledger(registry: Registry, lines: Sequence[Line]) -> None:
-    """Write the newest line's hash into the registry, where who cuts the ledger short does not reach."""
-    registry.tag_model(name_anchor(lines), f"{lines[-1].sequence} {lines[-1].hash}")
+    """Write the newest line's hash into the registry, where who cuts the ledger short does not reach.
+
+    A hash there that the ledger does not hold stays: a line behind a cut must not hide it.
+    """
+    key = name_anchor(lines)
+    known = registry.look().tags.get(key)
+    if known is None or not find_anchor_faults(lines, known):
+        registry.tag_model(key, f"{lines[-1].sequence} {lines[-1].hash}")
 
 
 def move_both(registry: Registry, state: RegistryState, version: int) -> None:
@@ -131,12 +138,17 @@ def fetch_registered(settings: Settings, state: RegistryState, version: int) -> 
     Raises
     ------
     NotFoundError
-        It is not registered, lacks a tag, or its graph is not as it was registered.
+        It is not registered, lacks a tag, or its graph is not as it was registered, or cannot be run over windows.
     """
     if version not in state.versions:
         rule = f"model {settings.model_name} must be registered, with this version"
         raise NotFoundError(rule, value=version, place="registry")
-    return fetch_artifact(settings, describe_version(settings, version, state.versions[version].tags))
+    found = fetch_artifact(settings, describe_version(settings, version, state.versions[version].tags))
+    assert found.onnx is not None  # it was fetched
+    if misfit := find_misfit(found.onnx, lookback=found.lookback):
+        rule = f"a version's graph must turn windows (n, {found.lookback}, 6) into log returns (n, 2)"
+        raise NotFoundError(rule, value=misfit, place=f"{settings.model_name} version {version}")
+    return found
 
 
 def _pending_file(settings: Settings) -> Path:

@@ -25,6 +25,9 @@ from include.settings import Settings
 GENESIS = "0" * 64
 """What the first line has in place of the hash of the one before."""
 
+ANCHOR = "closecast.ledger."
+"""How the tags begin that hold the newest line of a home's ledger."""
+
 
 @dataclass(frozen=True)
 class Line:
@@ -42,7 +45,7 @@ class Line:
     who, why
         As far as known.
     moved_at
-        When the registry says that the stage was moved, None where it does not say.
+        When stage or alias was moved, by the registry; None where it does not say.
     detail
         JSON text: numbers of a verdict, versions that were passed over.
     request
@@ -167,4 +170,4 @@ def name_anchor(lines: Sequence[Line]) -> str:
     """Return the tag of the registered model that holds the newest line: several homes may share a registry."""
     if not lines:
         raise NotFoundError("the ledger must have a line", place=PROMOTIONS.name)
-    return f"closecast.ledger.{lines[0].hash[:12]}"
+    return f"{ANCHOR}{lines[0].hash[:12]}"

@@ -58,9 +58,11 @@ def promote_version(
 
 
 def rollback_version(
-    settings: Settings, *, to: int | None, who: str, why: str, request: str | None = None
+    settings: Settings, *, to: int | None, who: str, why: str, detail: str | None = None, request: str | None = None
 ) -> tuple[int | None, int]:
     """Put an earlier version back into Production: by default the one that served before, if it is whole.
+
+    `detail` is JSON text for the ledger; versions that are passed over take its place.
 
     Returns
     -------
@@ -88,7 +90,7 @@ def rollback_version(
             who,
             why,
             request or uuid.uuid4().hex,
-            detail=describe_passed(passed),
+            detail=describe_passed(passed) or detail,
         )
         make_change(settings, registry, lines, change)
     return before, target.version

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from include.errors import NotFoundError
-from include.registry.api import Registry, RegistryState, open_registry
+from include.registry.api import Registered, Registry, RegistryState, open_registry
 from include.registry.artifact import ModelVersion, recall_serving, remember_serving
 from include.registry.change import (
     Change,
@@ -25,10 +25,14 @@ from include.registry.change import (
 )
 from include.registry.decide import GONE, REFUSED, SETTLED, Decision, decide
 from include.registry.ledger import Line, list_served, read_ledger, select_model, serving_line
+from include.registry.moves import ALIAS, DELETE, STAGE, Move, name_movers, read_moves, select_moves
 from include.settings import Settings
 
 SOMEBODY = "unknown, in MLflow"
-"""The registry says of neither a stage nor an alias who moved it."""
+"""Moved past our server, or in one that has no users: the registry says of neither stage nor alias who moved it."""
+
+KINDS = {"stage": (STAGE,), "alias": (ALIAS,), "both": (STAGE, ALIAS), "adopt": (STAGE, ALIAS)}
+"""Which moves explain a decision."""
 
 OURSELVES = "closecast"
 
@@ -89,7 +93,7 @@ def reconcile(settings: Settings, registry: Registry) -> Outcome:
     if decision.version is None and last is None:
         rule = f"a version of {settings.model_name} must be in Production: closecast train fits and promotes one"
         raise NotFoundError(rule, place="registry")
-    fault = decision.why if decision.action in (REFUSED, GONE) else ""
+    fault = _explain_fault(lines, state, decision, last)
     if decision.version is not None:
         try:
             serving = fetch_registered(settings, state, decision.version)
@@ -102,6 +106,19 @@ def reconcile(settings: Settings, registry: Registry) -> Outcome:
     return _fall_back(settings, registry, lines, state, replace(decision, why=fault))
 
 
+def _explain_fault(lines: Sequence[Line], state: RegistryState, decision: Decision, last: int | None) -> str:
+    """Say what cannot be followed, and who did it as far as known; nothing where all can."""
+    if decision.action not in (REFUSED, GONE) or last is None:
+        return ""
+    moves = read_moves(state.tags)
+    if decision.action == GONE:
+        found = select_moves(moves, lines, kinds=(DELETE,), version=last)
+    else:
+        named = sorted(state.in_production | {state.champion or last})
+        found = [each for v in named for each in select_moves(moves, lines, kinds=(STAGE, ALIAS), version=v)]
+    return f"{decision.why} (by {name_movers(found)})" if found else decision.why
+
+
 def _follow(
     settings: Settings, registry: Registry, lines: list[Line], state: RegistryState, decision: Decision
 ) -> list[Line]:
@@ -111,17 +128,25 @@ def _follow(
     if decision.action == SETTLED:
         move_both(registry, state, decision.version)  # an alias that was taken away comes back
         return lines
-    moved_at = state.versions[decision.version].moved_at if decision.action in ("stage", "both") else None
+    kinds = KINDS[decision.action]
+    moves = select_moves(read_moves(state.tags), lines, kinds=kinds, version=decision.version)
     change = Change(
         newest_version(settings, lines),
         decision.version,
         decision.action,
-        SOMEBODY,
+        name_movers(moves) or SOMEBODY,
         decision.why,
         request=uuid.uuid4().hex,
-        moved_at=moved_at.isoformat() if moved_at else None,
+        moved_at=_find_time(state.versions[decision.version], decision.action, moves),
     )
     return make_change(settings, registry, lines, change)
+
+
+def _find_time(version: Registered, action: str, moves: Sequence[Move]) -> str | None:
+    """Tell when a version was moved: by the server that saw it, else by the registry's own time of a stage."""
+    if moves:
+        return max(move.at for move in moves).isoformat()
+    return version.moved_at.isoformat() if version.moved_at and action in ("stage", "both") else None
 
 
 def _fall_back(

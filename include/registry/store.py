@@ -20,7 +20,15 @@ import numpy.typing as npt
 from filelock import FileLock
 
 from include.errors import NotFoundError, UnavailableError
-from include.registry.api import CHAMPION, PRODUCTION, RegistryState, build_state, is_loopback, open_registry
+from include.registry.api import (
+    CHAMPION,
+    PRODUCTION,
+    RegistryState,
+    build_state,
+    find_login,
+    is_loopback,
+    open_registry,
+)
 from include.registry.artifact import ModelVersion, hash_file
 from include.settings import Settings
 
@@ -65,6 +73,9 @@ def connect(settings: Settings) -> MlflowClient:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # which is the command's answer
+    if settings.mlflow_username and (login := find_login(settings)):
+        os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"] = login
     if is_loopback(settings.tracking_uri):
         _keep_off_proxy(settings.tracking_uri)
     prepare_store(settings)

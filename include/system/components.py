@@ -75,8 +75,7 @@ def build_components(settings: Settings, endpoints: Endpoints) -> tuple[Componen
     )
     if settings.mlflow_tracking_uri:
         return (child_server, *airflow)
-    mlflow = Component("mlflow", _mlflow(settings, endpoints), Probe(f"{endpoints.mlflow_url}/health"))
-    return (mlflow, child_server, *airflow)
+    return (mlflow_component(settings, endpoints), child_server, *airflow)
 
 
 def _worker(name: str, health_url: str, *options: str, grace_s: float = 5.0) -> Component:
@@ -88,7 +87,8 @@ def _airflow(*arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-m", "airflow", *arguments)
 
 
-def _mlflow(settings: Settings, endpoints: Endpoints) -> tuple[str, ...]:
+def mlflow_component(settings: Settings, endpoints: Endpoints) -> Component:
+    """Describe the MLflow server of a home; its health address asks for no login."""
     backend = settings.mlflow_home / "mlflow.db"
     # Artifacts are written straight into the folder by clients: through the server or past it, they are the same.
     options = {
@@ -99,7 +99,8 @@ def _mlflow(settings: Settings, endpoints: Endpoints) -> tuple[str, ...]:
         "--workers": "1",
     }
     pairs = (part for pair in options.items() for part in pair)
-    return (sys.executable, "-m", "include.system.mlflow_server", "--no-serve-artifacts", *pairs)
+    argv = (sys.executable, "-m", "include.system.mlflow_server", "--no-serve-artifacts", *pairs)
+    return Component("mlflow", argv, Probe(f"{endpoints.mlflow_url}/health"))
 
 
 def plan_setup(settings: Settings) -> Setup | None:

@@ -1,4 +1,4 @@
-"""Keys and the admin password, made at first start and kept in files that only their owner reads.
+"""Keys and passwords, made at first start and kept in files that only their owner reads.
 
 They are stable: a restart must not log people out, nor make connections that Airflow stored unreadable.
 """
@@ -12,10 +12,14 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from include.settings import Settings
 from include.system.state import prepare_home
 
 ADMIN = "admin"
+SERVICE, PROMOTER, READER = "closecast", "promoter", "reader"
+"""MLflow's users beside its admin; see `include.system.mlflow_users`."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,28 @@ def load_login(settings: Settings) -> Login:
     if is_new := not path.exists():
         write_private(path, json.dumps({ADMIN: secrets.token_urlsafe(12)}) + "\n")
     return Login(ADMIN, json.loads(path.read_text())[ADMIN], is_new)
+
+
+def mlflow_passwords_file(settings: Settings) -> Path:
+    """Tell where the passwords of MLflow's users are kept."""
+    return settings.run_dir / "mlflow_passwords.json"
+
+
+def load_mlflow_passwords(settings: Settings) -> dict[str, SecretStr]:
+    """Read the passwords of MLflow's users by name; make random ones at first start."""
+    prepare_home(settings)
+    path = mlflow_passwords_file(settings)
+    if not path.exists():
+        made = {name: secrets.token_urlsafe(12) for name in (ADMIN, PROMOTER, READER, SERVICE)}
+        write_private(path, json.dumps(made, indent=1) + "\n")
+    return {name: SecretStr(password) for name, password in json.loads(path.read_text()).items()}
+
+
+def use_own_mlflow(settings: Settings, url: str) -> Settings:
+    """Return settings that reach the MLflow server of the home; as its service where no other user is set."""
+    login = {"mlflow_username": SERVICE, "mlflow_password": load_mlflow_passwords(settings)[SERVICE]}
+    chosen = {} if settings.mlflow_username else login
+    return settings.model_copy(update={"mlflow_tracking_uri": url, **chosen})
 
 
 def write_private(path: Path, text: str) -> None:

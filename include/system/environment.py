@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from include.settings import PROJECT_ROOT, Settings
 from include.system.child_server import SOCKET, socket_path
-from include.system.credentials import ADMIN, Secrets, load_secrets, passwords_file
+from include.system.credentials import ADMIN, Secrets, load_secrets, passwords_file, use_own_mlflow
 from include.system.endpoints import LOOPBACK, Endpoints
 
 DAGS_FOLDER = PROJECT_ROOT / "dags"
@@ -108,6 +108,7 @@ def _inherited() -> dict[str, str]:
 def _is_foreign(name: str) -> bool:
     # Without byte-code every task would pay seconds for its imports.
     exact = {"PYTHONDONTWRITEBYTECODE", "AIRFLOW_HOME", "AIRFLOW_CONFIG", "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"}
+    exact |= {"MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"}
     return name in exact or name.startswith(("AIRFLOW__", "CLOSECAST_"))
 
 
@@ -141,13 +142,8 @@ def _keys(keys: Secrets) -> dict[str, str]:
 
 
 def _settings_variables(settings: Settings, endpoints: Endpoints) -> dict[str, str]:
-    handed_on = settings.model_copy(
-        update={
-            "mlflow_tracking_uri": settings.mlflow_tracking_uri or endpoints.mlflow_url,
-            "airflow_url": settings.airflow_url or endpoints.airflow_url,
-        }
-    )
-    return settings_variables(handed_on)
+    known = settings if settings.mlflow_tracking_uri else use_own_mlflow(settings, endpoints.mlflow_url)
+    return settings_variables(known.model_copy(update={"airflow_url": settings.airflow_url or endpoints.airflow_url}))
 
 
 def settings_variables(settings: Settings) -> dict[str, str]:

@@ -13,6 +13,7 @@ import pytest
 
 from include.registry.store import connect
 from include.settings import Settings
+from include.system.mlflow_server import serve_alone
 from tests.conftest import TrainedHome
 
 AS_TRAINED = """
@@ -44,6 +45,13 @@ def copy_registry(trained_home: TrainedHome, home: Path) -> Settings:
 def own(tmp_path: Path, trained_home: TrainedHome) -> Settings:
     """A home of its own, registry included, that no run has looked at yet."""
     return copy_registry(trained_home, tmp_path / "home")
+
+
+@pytest.fixture(scope="package")
+def guarded(trained_home: TrainedHome, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """The server that `closecast up` starts, which asks for a login, over a copied registry."""
+    with serve_alone(copy_registry(trained_home, tmp_path_factory.mktemp("guarded") / "home")) as settings:
+        yield settings
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A promotion that is killed at any of its steps: the next run serves one version, and the ledger has one line."""
+"""A change that is killed at any of its steps: the next run serves one version, and the ledger has one line."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ from include.registry.promote import promote_version
 from include.registry.resolve import resolve_version
 from include.registry.verify import verify_ledger
 from include.settings import PROJECT_ROOT, Settings
-from tests.include.registry.die import ARGUMENTS, STEPS
+from tests.include.registry.die import ARGUMENTS, STEPS, keep, roll_back
 
 NAMES = [name for _, name in STEPS]
+MOVES = ("put_in_production", "name_champion")
+KEEPS = [name for name in NAMES if name not in MOVES]
 
 
 @pytest.fixture
@@ -40,17 +42,17 @@ def mortal() -> Iterator[subprocess.Popen[str]]:
         yield process
 
 
-def promote_and_die(mortal: subprocess.Popen[str], settings: Settings, step: int) -> None:
+def work_and_die(mortal: subprocess.Popen[str], operation: str, settings: Settings, step: int) -> None:
     assert mortal.stdin is not None
     assert mortal.stdout is not None
-    mortal.stdin.write(json.dumps([str(settings.home), settings.mlflow_tracking_uri, step]) + "\n")
+    mortal.stdin.write(json.dumps([operation, str(settings.home), settings.mlflow_tracking_uri, step]) + "\n")
     mortal.stdin.flush()
     assert int(mortal.stdout.readline()) == signal.SIGKILL
 
 
 @pytest.mark.parametrize("step", range(len(STEPS)), ids=NAMES)
 def test_a_rerun_makes_it_one_version_and_one_line(mortal: subprocess.Popen[str], served: Settings, step: int) -> None:
-    promote_and_die(mortal, served, step)
+    work_and_die(mortal, "promote", served, step)
     promote_version(served, 3, **ARGUMENTS)
     state = open_registry(served).look()
     assert (set(state.in_production), state.champion) == ({3}, 3)
@@ -60,11 +62,39 @@ def test_a_rerun_makes_it_one_version_and_one_line(mortal: subprocess.Popen[str]
     assert not has_pending(served)
 
 
+@pytest.mark.parametrize("step", range(len(STEPS)), ids=NAMES)
+def test_a_rollback_that_is_done_again_goes_back_once(
+    mortal: subprocess.Popen[str], served: Settings, step: int
+) -> None:
+    for version in (1, 3):
+        promote_version(served, version, **ARGUMENTS)
+    work_and_die(mortal, "roll_back", served, step)
+    roll_back(served)
+    state = open_registry(served).look()
+    assert (set(state.in_production), state.champion, resolve_version(served).version) == ({1}, 1, 1)
+    assert [(line.from_version, line.to_version) for line in read_ledger(served) if line.action == "rollback"] == [
+        (3, 1)
+    ]
+    assert verify_ledger(served).faults == []
+    assert not has_pending(served)
+
+
+@pytest.mark.parametrize("step", [step for step, name in enumerate(NAMES) if name not in MOVES], ids=KEEPS)
+def test_a_challenger_is_turned_down_once(mortal: subprocess.Popen[str], served: Settings, step: int) -> None:
+    work_and_die(mortal, "keep", served, step)
+    keep(served)
+    assert resolve_version(served).version == 2
+    lines = [(line.from_version, line.to_version, line.who, line.detail) for line in read_ledger(served)[1:]]
+    assert lines == [(2, 2, "ada", '{"p": 0.4}')]
+    assert verify_ledger(served).faults == []
+    assert not has_pending(served)
+
+
 @pytest.mark.parametrize("step", [0, 2, 6], ids=["write_atomically", "name_champion", "unlink"])
 def test_without_a_rerun_the_next_forecast_finishes_it_or_never_saw_it(
     mortal: subprocess.Popen[str], served: Settings, step: int
 ) -> None:
-    promote_and_die(mortal, served, step)
+    work_and_die(mortal, "promote", served, step)
     begun = step > 0
     assert resolve_version(served).version == (3 if begun else 2)
     assert [line.who for line in read_ledger(served)][1:] == (["ada"] if begun else [])
@@ -76,7 +106,7 @@ def test_a_version_that_was_deleted_before_it_could_be_finished_is_let_go(
 ) -> None:
     from include.registry.store import connect
 
-    promote_and_die(mortal, served, 1)
+    work_and_die(mortal, "promote", served, 1)
     connect(own).delete_model_version("closecast", "3")
     assert resolve_version(served).version == 2
     assert len(read_ledger(served)) == 1

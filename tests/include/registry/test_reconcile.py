@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
+from pydantic import SecretStr
 
 from include.errors import NotFoundError, UnavailableError
-from include.lake.tables import PROMOTIONS, table_version
+from include.lake.tables import PROMOTIONS, read_all, table_version
 from include.registry.api import PRODUCTION, open_registry
 from include.registry.ledger import Line, find_faults, read_ledger
 from include.registry.promote import promote_version, rollback_version
 from include.registry.reconcile import SOMEBODY
 from include.registry.resolve import resolve_version
-from include.registry.store import connect, quiet_stages
+from include.registry.store import GRAPH, connect, quiet_stages
 from include.registry.verify import verify_ledger
 from include.settings import Settings
 from tests.fakes import FakeSlack
@@ -154,6 +158,81 @@ def test_a_move_to_a_damaged_version_is_not_followed(own: Settings, client: Mlfl
     assert (resolve_version(own).version, newest(own).action) == (3, "stage")
 
 
+def leave_two(client: MlflowClient) -> None:
+    move_stage(client, 1, archive=False)
+
+
+def part_them(client: MlflowClient) -> None:
+    move_stage(client, 1)
+    client.set_registered_model_alias(NAME, "champion", "3")
+
+
+def leave_none(client: MlflowClient) -> None:
+    move_stage(client, 2, "Archived", archive=False)
+
+
+def delete_it(client: MlflowClient) -> None:
+    client.delete_model_version(NAME, "2")
+
+
+def name_one_without_a_lookback(client: MlflowClient) -> None:
+    client.set_model_version_tag(NAME, "3", "lookback", "ten")
+    move_stage(client, 3)
+
+
+def name_a_damaged_one(client: MlflowClient) -> None:
+    client.set_model_version_tag(NAME, "3", "onnx_sha256", "0" * 64)
+    client.set_registered_model_alias(NAME, "champion", "3")
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (leave_two, "versions 1 and 2 are all in Production"),
+        (part_them, "version 1 is in Production, but the alias champion names version 3"),
+        (leave_none, "no version is in Production"),
+        (delete_it, "version 2, which served, was deleted from the registry"),
+        (name_one_without_a_lookback, "version 3 cannot serve: a version's tag lookback must be a number of sessions"),
+        (name_a_damaged_one, "version 3 cannot serve: an artifact must have the hash it was registered with"),
+    ],
+)
+def test_whatever_cannot_be_followed_the_last_good_version_serves_and_slack_hears_once(
+    own: Settings, client: MlflowClient, harm: Callable[[MlflowClient], None], said: str
+) -> None:
+    harm(client)
+    with FakeSlack() as slack:
+        settings = own.model_copy(update={"slack_webhook_url": SecretStr(slack.url)})
+        found = [resolve_version(settings) for _ in range(2)]
+    assert [each.version for each in found] == [2, 2]
+    assert said in str(found[0].note)
+    (post,) = slack.posts
+    assert said in post["text"]
+    assert "docs/runbooks/rollback.md" in str(post["blocks"])
+    assert verify_ledger(own).faults == []
+
+
+def test_a_graph_that_was_damaged_in_the_store_is_not_served(own: Settings, client: MlflowClient) -> None:
+    stored = Path(_find_stored(client, "3")) / GRAPH
+    whole = stored.read_bytes()
+    move_stage(client, 3)
+    try:
+        stored.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        found = resolve_version(own)
+        stored.unlink()
+        gone = resolve_version(own)
+    finally:
+        stored.write_bytes(whole)  # the artifacts are the trained home's
+    assert (found.version, gone.version) == (2, 2)
+    assert "must have the hash it was registered with" in str(found.note)
+    assert "must be in the registry's store" in str(gone.note)
+    assert (resolve_version(own).version, resolve_version(own).note) == (3, None)
+
+
+def _find_stored(client: MlflowClient, version: str) -> str:
+    model_id = client.get_model_version(NAME, version).source.removeprefix("models:/")
+    return client.get_logged_model(model_id).artifact_location.removeprefix("file://")
+
+
 def test_what_serves_is_damaged_and_gives_way_until_it_is_whole(own: Settings, client: MlflowClient) -> None:
     promote_version(own, 3, who="ada", why="better")
     whole = client.get_model_version(NAME, "3").tags["onnx_sha256"]
@@ -164,6 +243,18 @@ def test_what_serves_is_damaged_and_gives_way_until_it_is_whole(own: Settings, c
     client.set_model_version_tag(NAME, "3", "onnx_sha256", whole)
     assert resolve_version(own).version == 3
     assert find_faults(read_ledger(own)) == []
+
+
+def test_a_move_to_a_version_whose_graph_cannot_be_run_is_not_followed(own: Settings, client: MlflowClient) -> None:
+    promote_version(own, 3, who="ada", why="better")
+    client.set_model_version_tag(NAME, "2", "lookback", "4")
+    move_stage(client, 2)
+    found = resolve_version(own)
+    assert found.version == 3
+    assert "version 2 cannot serve: a version's graph must turn windows (n, 4, 6) into" in str(found.note)
+    with pytest.raises(NotFoundError, match=r"log returns \(n, 2\)\. Received: .*invalid dimensions"):
+        rollback_version(own, to=2, who="ada", why="all the same")
+    assert [line.action for line in read_ledger(own)] == ["adopt", "promote"]
 
 
 def test_a_rollback_passes_over_a_version_that_is_damaged(own: Settings, client: MlflowClient) -> None:
@@ -213,3 +304,33 @@ def test_a_home_that_is_copied_with_its_ledger_cut_is_found_out(own: Settings, c
     shutil.rmtree(before)
     shutil.move(own.home / "kept", before)
     assert verify_ledger(own).faults == ["line 2, which the registry knows, is missing"]
+
+
+def cut_last_line(settings: Settings) -> None:
+    rows = [
+        row for row in read_all(settings.lake, PROMOTIONS).to_pylist() if row["sequence"] < len(read_ledger(settings))
+    ]
+    write_deltalake(PROMOTIONS.path(settings.lake), pa.Table.from_pylist(rows, PROMOTIONS.schema), mode="overwrite")
+
+
+def test_a_line_written_behind_a_cut_does_not_hide_it(own: Settings, client: MlflowClient) -> None:
+    promote_version(own, 3, who="eve", why="unseen")
+    cut_last_line(own)
+    for version in (1, 2, 3):
+        promote_version(own, version, who="ada", why="better")
+    assert find_faults(read_ledger(own)) == []
+    assert verify_ledger(own).faults == ["line 2 is another than the registry knows"]
+
+
+@pytest.mark.parametrize("is_served", [True, False], ids=["cache kept", "cache removed"])
+def test_a_ledger_that_is_gone_altogether_is_found_out(own: Settings, client: MlflowClient, is_served: bool) -> None:
+    import shutil
+
+    shutil.rmtree(PROMOTIONS.path(own.lake))
+    if not is_served:
+        shutil.rmtree(own.model_cache)
+    assert verify_ledger(own).faults == ["every line is missing"]
+
+
+def test_a_home_in_which_nothing_served_has_no_line_to_miss(settings: Settings) -> None:
+    assert verify_ledger(settings).faults == []

@@ -13,7 +13,7 @@ from include.quality.drift import build_reference
 from include.registry.reference import load_reference
 from include.registry.resolve import resolve_version
 from include.settings import Settings
-from include.training.train import read_snapshot, take_snapshot
+from include.training.snapshot import read_snapshot, take_snapshot
 from tests.conftest import TrainedHome
 
 HISTORY_ENDS, HISTORY_VERSION = date(2024, 3, 26), 1

@@ -10,9 +10,11 @@ from include.errors import NotFoundError, UnavailableError
 from include.lake.tables import PROMOTIONS, read_all
 from include.registry.api import CHAMPION
 from include.registry.artifact import hash_file
-from include.registry.promote import promote_version, rollback_version
+from include.registry.ledger import read_ledger
+from include.registry.promote import keep_version, promote_version, rollback_version
 from include.registry.resolve import resolve_version
-from include.registry.store import list_versions
+from include.registry.store import connect, list_versions, quiet_stages
+from include.registry.verify import verify_ledger
 from include.settings import Settings
 from tests.conftest import TrainedHome
 
@@ -90,3 +92,30 @@ def test_rolling_back_twice_goes_back_twice_and_promoting_again_changes_nothing(
     assert rollback_version(settings, to=None, who="ada", why="worse") == (1, 2)  # was there when the ledger began
     with pytest.raises(NotFoundError, match="must have served before"):
         rollback_version(settings, to=None, who="ada", why="nothing before")
+
+
+def test_keeping_what_serves_is_written_down_and_moves_nothing(settings: Settings) -> None:
+    promote_version(settings, 1, who="ada", why="first")
+    promote_version(settings, 2, who="ada", why="second")
+    for request, why in (("run 1", "not better"), ("run 1", "asked again"), ("run 2", "nor this one")):
+        assert keep_version(settings, who="gate", why=why, detail='{"p": 0.4}', request=request) == 2
+    lines = [(line.from_version, line.to_version, line.action, line.why) for line in read_ledger(settings)[-2:]]
+    assert lines == [(2, 2, "keep", "not better"), (2, 2, "keep", "nor this one")]
+    assert read_ledger(settings)[-1].detail == '{"p": 0.4}'
+    assert verify_ledger(settings).faults == []
+    assert resolve_version(settings).version == 2
+    assert rollback_version(settings, to=None, who="ada", why="worse") == (2, 1)  # a line that kept is no way back
+    promote_version(settings, 2, who="ada", why="restore")
+
+
+def test_a_home_where_nothing_serves_yet_keeps_nothing(own: Settings) -> None:
+    client = connect(own)
+    client.delete_registered_model_alias("closecast", CHAMPION)
+    with quiet_stages():
+        client.transition_model_version_stage("closecast", "2", "Archived")
+    assert keep_version(own, who="gate", why="worse than last close", detail=None, request="run 1") is None
+    (line,) = read_ledger(own)
+    assert (line.from_version, line.to_version, line.action) == (None, None, "keep")
+    assert verify_ledger(own).faults == []
+    with pytest.raises(NotFoundError, match="must be in Production"):
+        resolve_version(own)

@@ -3,9 +3,17 @@
 import json
 
 import pytest
+from pydantic import SecretStr
 
 from include.errors import InputError
-from include.system.credentials import load_login, load_secrets, passwords_file
+from include.system.credentials import (
+    load_login,
+    load_mlflow_passwords,
+    load_secrets,
+    mlflow_passwords_file,
+    passwords_file,
+    use_own_mlflow,
+)
 
 
 def test_the_password_is_made_once_and_readable_by_its_owner_only(settings):
@@ -16,6 +24,24 @@ def test_the_password_is_made_once_and_readable_by_its_owner_only(settings):
     assert json.loads(passwords_file(settings).read_text()) == {"admin": first.password}
     assert passwords_file(settings).stat().st_mode & 0o777 == 0o600
     assert settings.run_dir.stat().st_mode & 0o777 == 0o700
+
+
+def test_mlflows_users_have_passwords_of_their_own(settings):
+    made = load_mlflow_passwords(settings)
+    assert set(made) == {"admin", "promoter", "reader", "closecast"}
+    assert load_mlflow_passwords(settings) == made
+    assert len({each.get_secret_value() for each in made.values()}) == 4
+    assert mlflow_passwords_file(settings).stat().st_mode & 0o777 == 0o600
+    assert not [each for each in made.values() if each.get_secret_value() in repr(made)]
+
+
+def test_the_own_mlflow_is_reached_as_its_service_or_as_who_is_set(settings):
+    url = "http://127.0.0.1:15000"
+    own = use_own_mlflow(settings, url)
+    assert (own.tracking_uri, own.mlflow_username) == (url, "closecast")
+    assert own.mlflow_password == load_mlflow_passwords(settings)["closecast"]
+    ada = settings.model_copy(update={"mlflow_username": "ada", "mlflow_password": SecretStr("lovelace")})
+    assert use_own_mlflow(ada, url) == ada.model_copy(update={"mlflow_tracking_uri": url})
 
 
 def test_keys_are_stable_private_and_differ_between_homes(settings, tmp_path):

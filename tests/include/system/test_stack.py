@@ -9,8 +9,10 @@ import psutil
 import pytest
 
 from include.errors import UnavailableError
+from include.home import with_running_registry
+from include.registry.api import open_registry
 from include.system.control import start_detached, stop
-from include.system.credentials import load_login, load_secrets
+from include.system.credentials import load_login, load_mlflow_passwords, load_secrets
 from include.system.endpoints import choose_endpoints
 from include.system.state import check_health, load_state, read_state
 from include.system.warden import find_marked, kill_marked
@@ -47,6 +49,7 @@ def test_the_real_five(running):
     assert state.mlflow_url == f"http://127.0.0.1:{settings.mlflow_port}"
     with pytest.raises(UnavailableError, match=state.airflow_url):
         start_detached(settings, on_event=events.append)
+    _check_that_mlflow_asks_who_it_is(settings)
     _check_that_nothing_tells_the_secrets(settings)
     _check_restart(settings, state)
     _check_that_nothing_is_left(settings, state)
@@ -60,9 +63,17 @@ def test_a_start_that_fails_names_the_component_and_leaves_nothing(settings, tmp
     assert not [each for each in psutil.process_iter() if _mentions(each, settings.home)]
 
 
+def _check_that_mlflow_asks_who_it_is(settings):
+    known = with_running_registry(settings)
+    assert open_registry(known).look().versions == {}
+    with pytest.raises(UnavailableError, match="must know the user"):
+        open_registry(known.model_copy(update={"mlflow_username": None})).look()
+
+
 def _check_that_nothing_tells_the_secrets(settings):
-    secrets = [load_login(settings).password, *vars(load_secrets(settings)).values()]
-    private = {settings.run_dir / "passwords.json", settings.run_dir / "secrets.json"}
+    words = [each.get_secret_value() for each in load_mlflow_passwords(settings).values()]
+    secrets = [load_login(settings).password, *words, *vars(load_secrets(settings)).values()]
+    private = {settings.run_dir / f"{name}.json" for name in ("passwords", "mlflow_passwords", "secrets")}
     read_by_all = [path for path in settings.home.rglob("*") if path.is_file() and path not in private]
     assert len(read_by_all) > 10
     assert not [path for path in read_by_all if any(each.encode() in path.read_bytes() for each in secrets)]

@@ -116,6 +116,7 @@ def test_a_killed_warden_is_replaced(drive):
     (warden,) = find_wardens(state)
     psutil.Process(warden).kill()
     await_true(lambda: find_wardens(state) not in ([warden], []))
+    assert len(find_wardens(state)) == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
