@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from include.errors import InputError
+from include.schema import TARGETS, WINDOW_COLUMNS
+
 
 def load_graph(path: Path, *, threads: int) -> Any:
     """Open a graph with ONNX Runtime on a bounded number of threads."""
@@ -23,7 +26,30 @@ def load_graph(path: Path, *, threads: int) -> Any:
 
 
 def run_graph(graph: Any, windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Return log returns against the last close, (n_symbols, 2), of raw windows, (n_symbols, lookback, 6)."""
-    (log_returns,) = graph.run(None, {graph.get_inputs()[0].name: windows})
-    result: npt.NDArray[np.float32] = log_returns
+    """Return log returns against the last close, (n_symbols, 2), of raw windows, (n_symbols, lookback, 6).
+
+    Raises
+    ------
+    InputError
+        The graph gives arrays of another number or shape.
+    """
+    found = graph.run(None, {graph.get_inputs()[0].name: windows})
+    expected, shapes = (len(windows), len(TARGETS)), [np.shape(each) for each in found]
+    if shapes != [expected]:  # (n_symbols, 1) would become both targets without a word
+        raise InputError(f"a graph must give one array of log returns {expected}", value=shapes)
+    result: npt.NDArray[np.float32] = found[0]
     return result
+
+
+def find_misfit(path: Path, *, lookback: int) -> str | None:
+    """Run a graph over one window and over three; say why it cannot be run so, None where it can.
+
+    What it makes of them does not count: no number is an answer too, in place of which the last close is published.
+    """
+    try:
+        graph = load_graph(path, threads=1)
+        for count in (1, 3):
+            run_graph(graph, np.ones((count, lookback, len(WINDOW_COLUMNS)), dtype=np.float32))
+    except Exception as error:  # noqa: BLE001  # ONNX Runtime's own have no common class besides it
+        return " ".join(str(error).split())[:200]
+    return None

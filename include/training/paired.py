@@ -111,8 +111,8 @@ def _require_answerable(n: int, alpha: float, reps: int, block: int | None) -> N
 
 
 def _cosines(n: int) -> Array:
-    """(n_weights, n) orthonormal cosines, as many as the source advises: 0.4 n^(2/3)."""
-    orders = np.arange(1, max(4, round(0.4 * n ** (2 / 3))) + 1)
+    """(n_weights, n) orthonormal cosines, n^(2/3): more than the source advises, for power (docs/gate.md)."""
+    orders = np.arange(1, max(4, round(n ** (2 / 3))) + 1)
     return np.asarray(np.sqrt(2 / n) * np.cos(np.pi * np.outer(orders, np.arange(n) + 0.5) / n))
 
 

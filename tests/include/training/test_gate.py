@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.gate_power import SPREAD_US, is_promoted, simulate_losses
 from include.errors import InputError
-from include.training.gate import ChallengerVerdict, Comparison, GateVerdict, judge_challengers
+from include.training.gate import ALPHA, ChallengerVerdict, Comparison, GateVerdict, judge_challengers
 from include.training.guards import GateLimits, ModelFacts
 
 SHAPE = (60, 30)
@@ -71,7 +71,7 @@ def test_better_than_both_is_promoted_and_every_number_is_told() -> None:
     assert against.gain == pytest.approx(1 - losses["bigru"].mean() / losses["champion"].mean())
     assert 0 < against.lower < against.mean_difference < against.upper
     assert against.p_value == pytest.approx(1 / 500)
-    assert (verdict.alpha, verdict.reps, verdict.seed, verdict.n_sessions, verdict.n_cells) == (0.015, 499, 5, 60, 1800)
+    assert (verdict.alpha, verdict.reps, verdict.seed, verdict.n_sessions, verdict.n_cells) == (ALPHA, 499, 5, 60, 1800)
     assert verdict.block == 4
 
 
@@ -90,7 +90,7 @@ def test_better_than_the_champion_alone_is_not_enough_and_a_naive_model_that_bea
 
 
 def test_every_naive_model_must_be_beaten_and_the_best_is_named() -> None:
-    losses = make_losses(drift=0.9, ridge=0.9)
+    losses = make_losses(drift=0.9, ridge=0.91)
     verdict = judge_challengers(losses, "champion", ["last_close", "drift"], reps=499)
     assert list_better(find(verdict, "ridge").comparisons) == {"champion": True, "last_close": True, "drift": False}
     assert (verdict.best_naive, verdict.serves) == ("drift", "drift")
@@ -136,7 +136,7 @@ def test_a_gain_of_no_use_is_not_promoted_however_sure() -> None:
     losses = make_losses()
     losses["ridge"] = losses["champion"] * 0.9995
     against = find(judge(losses), "ridge").comparisons[0]
-    assert against.p_value < 0.015
+    assert against.p_value < ALPHA
     assert not against.is_better
     assert judge(losses, limits=GateLimits(smallest_gain=0.0)).promoted == "ridge"
 

@@ -73,11 +73,11 @@ def test_p_values_are_worked_again_one_resample_at_a_time() -> None:
     """The rules written once more as loops: cosines, ratios, step-down."""
     from arch.bootstrap import StationaryBootstrap
 
-    n, reps, block, seed = 24, 99, 3, 11  # 0.4 * 24^(2/3) is 3.3, and four sums are the fewest
+    n, reps, block, seed = 24, 99, 3, 11  # 24^(2/3) is 8.3: eight sums
     differences = make_differences([0.5, 0.4, 0.1, -2.0], n=n, seed=9)
 
     def error(values: np.ndarray) -> float:
-        weights = [np.sqrt(2 / n) * np.cos(np.pi * j * (np.arange(n) + 0.5) / n) for j in range(1, 5)]
+        weights = [np.sqrt(2 / n) * np.cos(np.pi * j * (np.arange(n) + 0.5) / n) for j in range(1, 9)]
         return float(np.sqrt(np.mean([(weight @ values) ** 2 for weight in weights]) / n))
 
     means = differences.mean(axis=0)

@@ -1,0 +1,92 @@
+"""What serves, as a retrain judges it: its own artifact, on sessions that it was not fitted on.
+
+A champion of a naive kind learns nothing: it is that naive model, on all held-out sessions. Where its graph gives no
+finite number it is measured by the last close, which is what scoring then publishes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+
+from include.errors import NotFoundError
+from include.lake.bars import BarCube
+from include.registry.api import open_registry
+from include.registry.artifact import ModelVersion
+from include.registry.resolve import resolve_version
+from include.settings import Settings
+from include.training.heldout import JUDGED_SESSIONS, HeldOut, Losses, combine_losses, forecast_held_out
+
+CHAMPION = "champion"
+"""Its name among the judged, unless it is of a naive kind."""
+
+
+@dataclass(frozen=True)
+class Champion:
+    """What serves when a retrain is judged.
+
+    Attributes
+    ----------
+    version
+        In the registry, its graph on this machine.
+    clean_from
+        First session that it was not fitted on; None where its version does not say.
+    """
+
+    version: ModelVersion
+    clean_from: date | None
+
+    def name_among(self, naives: Sequence[str]) -> str:
+        """Return the name under which it is judged."""
+        return self.version.kind if self.version.kind in naives else CHAMPION
+
+
+def find_champion(settings: Settings) -> Champion | None:
+    """Find what serves now; None where nothing does.
+
+    Raises
+    ------
+    UnavailableError
+        The registry does not answer.
+    """
+    registry = open_registry(settings)
+    try:
+        version = resolve_version(settings)
+    except NotFoundError:
+        return None
+    row = registry.look().versions.get(version.version)  # a deleted one serves on from the cache
+    return Champion(version, _read_day(row.tags.get("holdout_from", "")) if row else None)
+
+
+def _read_day(text: str) -> date | None:
+    """Read a tag that anyone who may change the registry can have changed."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def count_unjudgeable(champion: Champion | None, naives: Sequence[str], held: HeldOut) -> int:
+    """Count the oldest held-out sessions on which a champion cannot be judged; all of them where it never can.
+
+    It cannot on those that it was fitted on, and on none at all where nobody knows which those are, or where it looks
+    back further than a judged window.
+    """
+    if champion is None or champion.name_among(naives) != CHAMPION:
+        return 0
+    if champion.clean_from is None or champion.version.lookback > JUDGED_SESSIONS:
+        return len(held.sessions)
+    return sum(session < champion.clean_from for session in held.sessions)
+
+
+def measure_champion(champion: Champion, cube: BarCube, held: HeldOut, *, threads: int) -> Losses:
+    """Return the losses of the champion's artifact, (n_sessions, n_symbols)."""
+    assert champion.version.onnx is not None  # a resolved version has its graph
+    lookback = champion.version.lookback
+    forecasts = forecast_held_out(champion.version.onnx, cube, held, lookback=lookback, threads=threads)
+    silent = held.cells & ~np.isfinite(forecasts).all(axis=-1)
+    forecasts[silent] = 0.0
+    return combine_losses(held, forecasts)

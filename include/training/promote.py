@@ -1,0 +1,75 @@
+"""The step that lets a judgement take effect: a promotion, or a line that says that what serves goes on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from include.errors import NotFoundError
+from include.registry.promote import keep_version, promote_version
+from include.registry.resolve import resolve_version
+from include.settings import Settings
+from include.training.judgement import Judgement, read_judgement
+from include.training.patience import ask_again
+from include.training.record import Retrain, run_step, write_json
+
+
+def promote_judged(settings: Settings, retrain: Retrain, *, who: str, say: Callable[[str], None]) -> int:
+    """Put into Production what the judgement names, or keep what serves; either is one line of the ledger.
+
+    Parameters
+    ----------
+    settings
+        The registry and the home.
+    retrain
+        One that was judged.
+    who
+        For the ledger.
+    say
+        Told who serves, and of every wait for MLflow.
+
+    Returns
+    -------
+    int
+        The version that serves.
+
+    Raises
+    ------
+    UnavailableError
+        MLflow has not answered for long.
+    """
+    judgement = read_judgement(retrain)
+
+    def work(folder: Path) -> None:
+        serving = ask_again(
+            lambda: _take_effect(settings, judgement, who=who, request=retrain.request("promote")),
+            patience_s=settings.registry_wait_s,
+            say=say,
+        )
+        write_json(folder / "serving.json", {"version": serving})
+
+    run_step(retrain.step("promote"), work)
+    serving = int(json.loads((retrain.step("promote") / "serving.json").read_text())["version"])
+    say(f"Production: version {serving} (before: {judgement.champion or 'none'}); effective from the next run")
+    return serving
+
+
+def _take_effect(settings: Settings, judgement: Judgement, *, who: str, request: str) -> int:
+    said = {"who": who, "detail": judgement.to_json(), "request": request}
+    serving = _find_serving(settings)
+    if judgement.changes and serving in (judgement.champion, judgement.version):
+        promote_version(settings, judgement.version, why=judgement.why, **said)
+        return judgement.version
+    why = judgement.why
+    if judgement.changes:  # somebody has promoted or rolled back since
+        why = f"judged beside version {judgement.champion}, but version {serving} serves by now: {why}"
+    kept = keep_version(settings, why=why, **said)
+    return judgement.version if kept is None else kept
+
+
+def _find_serving(settings: Settings) -> int | None:
+    try:
+        return resolve_version(settings).version
+    except NotFoundError:
+        return None

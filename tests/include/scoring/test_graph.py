@@ -1,0 +1,60 @@
+"""What a graph must give, and that one which cannot be run over windows is found before it serves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, save
+
+from include.errors import InputError
+from include.scoring.graph import find_misfit, load_graph, run_graph
+
+
+def write_graph(path: Path, columns: Sequence[int], shape: Sequence[int | str]) -> Path:
+    """Write a graph that gives some columns of a window's newest session."""
+    nodes = [
+        helper.make_node("Gather", ["window", "newest"], ["bar"], axis=1),
+        helper.make_node("Gather", ["bar", "columns"], ["log_return"], axis=1),
+    ]
+    constants = [
+        helper.make_tensor("newest", TensorProto.INT64, [], [-1]),
+        helper.make_tensor("columns", TensorProto.INT64, [len(columns)], columns),
+    ]
+    window = helper.make_tensor_value_info("window", TensorProto.FLOAT, shape)
+    found = helper.make_tensor_value_info("log_return", TensorProto.FLOAT, None)
+    graph = helper.make_graph(nodes, "columns", [window], [found], constants)
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    return path
+
+
+@pytest.mark.parametrize("columns", [[3], [0, 1, 2]])
+def test_a_graph_of_another_number_of_targets_is_refused(tmp_path: Path, columns: list[int]) -> None:
+    graph = load_graph(write_graph(tmp_path / "g.onnx", columns, ["n", 4, 6]), threads=1)
+    with pytest.raises(InputError, match=rf"log returns \(5, 2\)\. Received: \[\(5, {len(columns)}\)\]"):
+        run_graph(graph, np.zeros((5, 4, 6), dtype=np.float32))
+
+
+@pytest.mark.parametrize(
+    ("columns", "shape", "misfit"),
+    [
+        ([0, 3], ["n", 4, 6], None),
+        ([0, 3], ["n", 5, 6], "invalid dimensions"),
+        ([0, 3], [3, 4, 6], "invalid dimensions"),
+        ([0, 3], ["n", 4, 13], "invalid dimensions"),
+        ([3], ["n", 4, 6], r"one array of log returns (1, 2)"),
+        ([0, 9], ["n", 4, 6], "out of data bounds"),
+    ],
+)
+def test_a_graph_that_cannot_be_run_over_windows_is_found(
+    tmp_path: Path, columns: list[int], shape: list[int | str], misfit: str | None
+) -> None:
+    found = find_misfit(write_graph(tmp_path / "g.onnx", columns, shape), lookback=4)
+    assert found is None if misfit is None else misfit in str(found)
+
+
+def test_what_is_no_graph_at_all_is_found(tmp_path: Path) -> None:
+    (tmp_path / "g.onnx").write_bytes(b"no graph")
+    assert "g.onnx" in str(find_misfit(tmp_path / "g.onnx", lookback=4))
