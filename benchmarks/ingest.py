@@ -2,9 +2,10 @@
 
 speed_ratio        rows a second of the whole ingest, from the inbox to committed and kept, over those of pyarrow, which
                    reads the same CSV and writes the same Parquet partitions without a check, a hash or a commit; both
-                   in fresh processes, in turns, the best of each (these machines are noisy)
-session_seconds    a session's CSV to committed bars and its validation; median, in one process as the tasks' own
-gx_seconds         of these, Great Expectations' own suite; its import is apart, and stated
+                   in fresh processes with their libraries imported, in turns, the best of each (machines are noisy)
+session_seconds    a session's CSV to committed bars (ingest_seconds) and its validation by Great Expectations
+                   (validate_seconds); median, in one process as the tasks' own
+gx_import_seconds  apart from these: the import of Great Expectations
 peak_rss_gib       of the process that ingests the history
 """
 
@@ -39,6 +40,8 @@ LIVE = 8
 
 def ingest_history(path: Path, home: Path) -> dict[str, float]:
     """Ingest a file that lies in a new home's inbox; return rows, seconds and the peak of the resident set."""
+    import exchange_calendars  # noqa: F401  as the server of a task's children has it
+
     settings = Settings(home=home, _env_file=None)
     settings.inbox.mkdir(parents=True)
     arrived = settings.inbox / path.name
