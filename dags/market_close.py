@@ -22,6 +22,7 @@ from __future__ import annotations
 import os
 
 from airflow.sdk import Param, dag, task
+from data_docs_link import DataDocsLink
 from market_close_timetable import MarketCloseTimetable
 from upload_sensor import UploadSensor
 
@@ -75,7 +76,9 @@ def market_close():
         session=session,
         timeout=float(os.environ.get("CLOSECAST_UPLOAD_TIMEOUT_S", str(6 * 3600))),
     )
-    arrived >> ingest(session) >> validate(session) >> score(session, "{{ run_id }}") >> publish(session)
+    validated = validate(session)
+    validated.operator.operator_extra_links = (DataDocsLink(),)
+    arrived >> ingest(session) >> validated >> score(session, "{{ run_id }}") >> publish(session)
 
 
 market_close()

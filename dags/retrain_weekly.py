@@ -1,18 +1,22 @@
 """
-### retrain_weekly: every model anew, the best into Production
+### retrain_weekly: every model anew, and the gate says who serves
 
-**What**: pins a snapshot of `bars`, fits every model on it, judges each on the held-out newest sessions, registers
-each as a version, promotes the one with the lowest error. Last close is a candidate like any other.
+**What**: pins a snapshot of `bars`, fits every model on it, refits each over the held-out newest sessions to see how it
+does over time, registers each as a version, has the gate judge them beside what serves and the naive models on the
+held-out sessions, and promotes what it names. Where no challenger passes, what serves stays; the ledger and MLflow keep
+the verdict either way. Leak tests fail it by name.
 
 **When**: Sundays at 03:00 UTC, or by hand.
 
-**Reads**: `bars` at one version.
+**Reads**: `bars` at one version; the version in Production.
 
-**Writes**: MLflow runs and versions; `promotions`.
+**Writes**: `training/` in the home, a record of each step; MLflow runs and versions; `promotions`.
 
-**On failure**: two retries, then a message to Slack; the model in Production stays.
+**On failure**: two retries, which go on where the step stopped, then a message to Slack; the model in Production stays.
+While MLflow is down it waits, then fails.
 
-**Settings**: `CLOSECAST_HOLDOUT_SESSIONS`, `CLOSECAST_TRAIN_WINDOWS`, `CLOSECAST_SEED`.
+**Settings**: `CLOSECAST_MODELS`, `CLOSECAST_HOLDOUT_SESSIONS`, `CLOSECAST_BACKTEST_ORIGINS`, `CLOSECAST_TRAIN_WINDOWS`,
+`CLOSECAST_SEED`, `CLOSECAST_REGISTRY_WAIT_S`.
 """
 
 from __future__ import annotations
@@ -22,25 +26,42 @@ from airflow.timetables.trigger import CronTriggerTimetable
 
 from dags.common.child import run_child
 from dags.common.defaults import DEFAULT_ARGS
-from models.catalog import MODEL_NAMES
 
 
 @task
-def snapshot():
+def snapshot(asked_by):
     """Pin what the retrain reads."""
-    return run_child("include.tasks:snapshot")
+    return run_child("include.tasks:snapshot", asked_by)
 
 
 @task(max_active_tis_per_dagrun=1)
-def fit(name, pinned):
-    """Fit, judge and register one model."""
-    return run_child("include.tasks:fit", name, pinned)
+def fit(name, asked_by):
+    """Fit one model and forecast the held-out sessions."""
+    return run_child("include.tasks:fit", name, asked_by)
+
+
+@task(max_active_tis_per_dagrun=1)
+def backtest(name, asked_by):
+    """Refit one model before each origin in the held-out sessions, and measure it."""
+    return run_child("include.tasks:backtest", name, asked_by)
 
 
 @task
-def promote(candidates, asked_by):
-    """Put the best into Production."""
-    return run_child("include.tasks:promote", list(candidates), asked_by)
+def register(asked_by):
+    """Register what was fitted."""
+    return run_child("include.tasks:register", asked_by)
+
+
+@task
+def gate(asked_by):
+    """Judge what was registered."""
+    return run_child("include.tasks:judge", asked_by)
+
+
+@task
+def promote(asked_by):
+    """Let the verdict take effect."""
+    return run_child("include.tasks:promote", asked_by)
 
 
 @dag(
@@ -54,9 +75,11 @@ def promote(candidates, asked_by):
 )
 def retrain_weekly():
     """Chain the retrain."""
-    pinned = snapshot()
-    candidates = fit.partial(pinned=pinned).expand(name=list(MODEL_NAMES))
-    promote(candidates, "{{ run_id }}")
+    asked_by = "{{ run_id }}"
+    names = snapshot(asked_by)
+    fitted = fit.partial(asked_by=asked_by).expand(name=names)
+    backtested = backtest.partial(asked_by=asked_by).expand(name=names)
+    fitted >> backtested >> register(asked_by) >> gate(asked_by) >> promote(asked_by)
 
 
 retrain_weekly()

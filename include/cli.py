@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from include.commands import lake, models, quarantine
 from include.commands import uploads as uploads_command
+from include.commands.backtest import backtest
 from include.commands.ingest import ingest
 from include.commands.options import AsJson
 from include.commands.validate import validate
@@ -35,6 +36,7 @@ app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(lake.app, name="lake")
 app.command()(ingest)
 app.command()(validate)
+app.command()(backtest)
 
 USAGE_EXIT = 2
 
@@ -106,30 +108,27 @@ def simulate(
             last_session=last,
         )
     payload = {"out": out_dir, "history": made.history[0], "uploads": made.uploads, "calendar": calendar}
-    emit(payload, as_json=as_json, render=lambda: out.print(f"{out_dir}: history and {len(made.uploads)} upload(s)"))
+    emit(
+        payload,
+        as_json=as_json,
+        render=lambda: out.print(plain(f"{out_dir}: history and {len(made.uploads)} upload(s)"), soft_wrap=True),
+    )
 
 
 @app.command()
 def train(
     model: Annotated[list[str] | None, typer.Option(help="Which models; all by default.")] = None,
-    promote: Annotated[bool, typer.Option(help="Promote the best to Production.")] = True,
+    promote: Annotated[bool, typer.Option(help="Let the gate's verdict take effect.")] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Fit and register every model; promote the one with the lowest error on held-out sessions."""
-    from include.show import show_candidates
-    from include.steps import train_and_promote
+    """Fit and register every model; the gate says which serves. One that was killed is taken up again."""
+    from include.show import show_retrain
+    from include.steps import retrain
 
     settings = current_settings()
     with show_steps() as step:
-        snapshot, candidates, best = train_and_promote(
-            settings, step, names=model, promote=promote, who=getpass.getuser()
-        )
-    payload = {
-        "snapshot": asdict(snapshot),
-        "candidates": [asdict(candidate) for candidate in candidates],
-        "promoted": best.version if best else None,
-    }
-    emit(payload, as_json=as_json, render=lambda: show_candidates(snapshot, candidates, best))
+        found = retrain(settings, step, names=model, promote=promote, who=getpass.getuser())
+    emit(asdict(found), as_json=as_json, render=lambda: show_retrain(found))
 
 
 @app.command()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
@@ -17,13 +17,14 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 _UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 # Where there is no terminal, nothing cuts a line: a table in a log or a pipe keeps its columns.
-out = Console(highlight=False, width=None if sys.stdout.isatty() else 400)
-err = Console(stderr=True, highlight=False)
+_UNCUT = 400
+out = Console(highlight=False, width=None if sys.stdout.isatty() else _UNCUT)
+err = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else _UNCUT)
 
 
 def emit(payload: dict[str, Any], *, as_json: bool, render: Callable[[], None]) -> None:
@@ -64,13 +65,32 @@ def show_controls(text: str) -> str:
     )
 
 
-def build_table(title: str, columns: list[str], rows: list[list[str]], *, right: int = 1) -> Table:
-    """Build a table whose columns from `right` on are aligned to the right, as numbers are."""
+def build_table(
+    title: str, columns: list[str], rows: list[list[str]], *, right: int = 1, folded: Collection[str] = ()
+) -> Table:
+    """Build a table whose columns from `right` on are aligned to the right, as numbers are.
+
+    Where a terminal is narrow, the columns in `folded`, which hold words and stay on the left, take more lines; the
+    others give way only after them.
+    """
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
     for position, column in enumerate(columns):
-        table.add_column(column, justify="right" if position >= right else "left", no_wrap=True)
+        if column in folded:
+            table.add_column(column, overflow="fold")
+        else:
+            table.add_column(column, justify="right" if position >= right else "left", no_wrap=True)
     for row in rows:
         table.add_row(*row)
+    return table
+
+
+def build_facts(title: str, facts: Mapping[str, str]) -> Table:
+    """Build a table of names and what each is, which takes as many lines as it needs."""
+    table = Table(title=title, title_justify="left", title_style="bold", show_header=False, box=None, pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in facts.items():
+        table.add_row(name, value)
     return table
 
 
@@ -99,12 +119,13 @@ def show_steps() -> Iterator[Callable[[str], Step]]:
     """Show progress on standard error while the block runs; the block opens a line for each step."""
     columns = (
         SpinnerColumn(finished_text="[green]✓"),
-        TextColumn("{task.description:<34}", markup=False),
-        BarColumn(bar_width=16),
+        TextColumn("{task.description:<26}", markup=False),
+        BarColumn(bar_width=12),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[said]}", style="dim", markup=False),
+        TextColumn("{task.fields[said]}", style="dim", markup=False, table_column=Column(no_wrap=True, ratio=1)),
     )
-    with Progress(*columns, console=err, refresh_per_second=8) as progress:
+    # Expanded, the last column has what the others leave; otherwise a long word of it takes their room.
+    with Progress(*columns, console=err, refresh_per_second=8, expand=err.is_terminal) as progress:
         try:
             yield lambda title: Step(progress, title)
         except BaseException:

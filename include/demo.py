@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from include.console import Step, emit, err, out, show_steps
+from include.console import Step, emit, err, out, plain, show_steps
 from include.errors import ClosecastError, InputError, UnavailableError
 from include.home import made_by, remember_home
 from include.ingest.ingest import ingest_upload
@@ -26,13 +26,13 @@ from include.market.sessions import guess_calendar, newest_closed_session, sessi
 from include.monitoring.errors import SessionError, read_session_errors
 from include.scoring.publish import widen_run
 from include.settings import Settings
-from include.show import show_candidates, show_errors, show_forecasts
-from include.steps import OpenStep, simulate_to, train_and_promote
+from include.show import show_errors, show_forecasts, show_retrain
+from include.steps import OpenStep, retrain, simulate_to
 from include.system.airflow_api import AirflowApi, connect_airflow
 from include.system.control import start_detached, stop
-from include.system.credentials import load_login
+from include.system.credentials import load_login, mlflow_passwords_file, passwords_file
 from include.system.state import State, read_state
-from include.training.train import Candidate, Snapshot
+from include.training.train import Retrained
 from include.uploads.read import list_uploads, read_upload
 
 SESSION_TIMEOUT_S = 300.0
@@ -43,9 +43,7 @@ class DemoResult:
     """What the demo did, for its picture and for --json."""
 
     history: list[IngestReport]
-    snapshot: Snapshot
-    candidates: list[Candidate]
-    best: Candidate
+    retrained: Retrained
     session_seconds: dict[str, float]
     errors: list[SessionError]
 
@@ -99,7 +97,7 @@ def _clear_earlier_demo(settings: Settings) -> None:
     if read_state(settings) is not None:
         raise UnavailableError("the demo needs a home on which nothing runs (closecast down stops it)", place=str(home))
     if home.is_dir() and any(home.iterdir()):
-        err.print(f"Removing the earlier demo in {home}", soft_wrap=True)
+        err.print(plain(f"Removing the earlier demo in {home}"), soft_wrap=True)
     shutil.rmtree(home, ignore_errors=True)
     remember_home(settings, made_by="demo")
 
@@ -165,8 +163,8 @@ def _play(settings: Settings, open_step: OpenStep, replay: Replay, system: _Syst
         line = open_step("Load the history")
         history.append(ingest_upload(settings, path, on_progress=line.update))
         line.finish(f"{history[-1].accepted:,} bars of {history[-1].sessions} sessions")
-    snapshot, candidates, best = train_and_promote(settings, open_step, names=None, promote=True, who="demo")
-    assert best is not None  # promote=True gives one or raises
+    once = settings.model_copy(update={"backtest_origins": 1})  # refits show how models age, and take as long again
+    retrained = retrain(once, open_step, names=None, promote=True, who="demo")
     state = system.wait()
     api = connect_airflow(settings, state)
     seconds = {}
@@ -174,7 +172,7 @@ def _play(settings: Settings, open_step: OpenStep, replay: Replay, system: _Syst
         line = open_step(f"Session {session} arrives")
         seconds[session.isoformat()] = _await_session(settings, api, path, session, line)
     errors = read_session_errors(settings, replay.sessions)
-    return DemoResult(history, snapshot, candidates, best, seconds, errors)
+    return DemoResult(history, retrained, seconds, errors)
 
 
 def _await_session(settings: Settings, api: AirflowApi, path: Path, session: date, line: Step) -> float:
@@ -215,9 +213,9 @@ def show_result(settings: Settings, result: DemoResult, seconds: float) -> None:
     rows = widen_run(read_newest_run(settings.lake, session)).to_pylist()
     out.print()
     for report in result.history:
-        out.print(report.summary(), soft_wrap=True)
+        out.print(plain(report.summary()), soft_wrap=True)
     out.print()
-    show_candidates(result.snapshot, result.candidates, result.best)
+    show_retrain(result.retrained)
     out.print()
     show_forecasts(_choose_rows(rows), f"Forecasts made at the close of {session} for {rows[0]['target_session']}")
     counts = Counter(row["status"] for row in rows)
@@ -227,11 +225,12 @@ def show_result(settings: Settings, result: DemoResult, seconds: float) -> None:
     login = load_login(settings)
     took = ", ".join(f"{day} {took} s" for day, took in result.session_seconds.items())
     out.print(f"\nUpload to forecasts: {took}. The whole demo: {seconds:.0f} s.")
-    out.print(f"Tables:   {settings.lake} (Delta), forecasts as files: {settings.published}", soft_wrap=True)
+    out.print(plain(f"Tables:   {settings.lake} (Delta), forecasts as files: {settings.published}"), soft_wrap=True)
     out.print(
         f"Next:     [bold]make up[/bold] opens the same state: Airflow (user {login.user}, its password in"
-        f" {settings.run_dir / 'passwords.json'}) and MLflow\n"
-        f"          [bold]closecast predict --symbol {rows[0]['symbol']}[/bold]"
+        f" {plain(str(passwords_file(settings)))}) and MLflow"
+        f" (users in {plain(str(mlflow_passwords_file(settings)))})\n"
+        f"          [bold]closecast predict --symbol {plain(rows[0]['symbol'])}[/bold]"
         "   [bold]closecast models list[/bold]   [bold]closecast status[/bold]",
         soft_wrap=True,
     )

@@ -3,7 +3,8 @@
     ClosecastError            1
     ├── InputError            3   an upload, an argument or a file breaks a rule
     ├── NotFoundError         4   a model, a session, a table that is not there
-    ├── BlockedError          5   the gate refused a session
+    ├── BlockedError          5   a gate refused a session, a snapshot or a retrain
+    │   └── LeakError             a leak test of a retrain failed
     └── UnavailableError      6   a service that does not answer, or already runs
 
 Exit code 2 is Typer's own, for a command line that it cannot read. Every message names the rule, what came, and where.
@@ -55,9 +56,13 @@ class NotFoundError(ClosecastError):
 
 
 class BlockedError(ClosecastError):
-    """The quality gate refused a session."""
+    """A gate refused a session, a snapshot or a retrain."""
 
     exit_code = 5
+
+
+class LeakError(BlockedError):
+    """A leak test failed, by its name: what a model was fitted or judged on knew what was to come."""
 
 
 class UnavailableError(ClosecastError):

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from include.errors import InputError
 from include.market.sessions import newest_closed_session
 from include.settings import Settings, load_settings
+from include.system.credentials import use_own_mlflow
 from include.system.state import read_state
 
 MEMORY = "closecast.json"
@@ -71,7 +72,7 @@ def _is_recent(settings: Settings) -> bool:
 def with_running_registry(settings: Settings) -> Settings:
     """Return the settings with the MLflow server of the running system where none is set."""
     state = read_state(settings) if settings.mlflow_tracking_uri is None else None
-    return settings.model_copy(update={"mlflow_tracking_uri": state.mlflow_url}) if state else settings
+    return use_own_mlflow(settings, state.mlflow_url) if state else settings
 
 
 def _read_memory(settings: Settings) -> dict[str, object]:

@@ -19,6 +19,9 @@ OBJECT_SCHEME = "s3://"
 _UNADDRESSABLE = "%\\[]|^?#"
 """Where deltalake 1 opens another path or none (tried, each), and what ends the path in MLflow's addresses."""
 
+SHAPING = {"calendar", "universe_sessions", "holdout_sessions", "train_windows", "seed", "model_name"}
+"""Settings that can change a forecast: no paths, ports or secrets."""
+
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -51,17 +54,28 @@ class Settings(BaseSettings):
     upload_timeout_s: int = Field(6 * 3600, ge=1, description="How long market_close waits for a session's upload.")
     date_order: str | None = Field(None, description="How 7/2/2018 is read where a file leaves it open: M/D or D/M.")
     universe_sessions: int = Field(60, ge=2, description="A symbol is in the universe if seen in so many sessions.")
-    holdout_sessions: int = Field(20, ge=1, description="Newest sessions that no model is fitted on.")
+    models: str | None = Field(None, description="Models that a retrain fits, separated by commas; all by default.")
+    holdout_sessions: int = Field(
+        60, ge=1, description="Newest sessions that no model is fitted on, and all are judged on; the gate needs 20."
+    )
+    backtest_origins: int = Field(
+        4, ge=1, le=20, description="Times that a retrain fits each model, over the held-out sessions; 1: once."
+    )
     train_windows: int = Field(300_000, ge=1000, description="Most windows a model is fitted on, a seeded sample.")
     expectations: Path | None = Field(
         None, description="YAML file of expectations, in place of include/quality/expectations.yaml."
     )
     threads: int = Field(2, ge=1, description="Threads of ONNX Runtime, Arrow and TensorFlow in one task.")
     seed: int = Field(7, description="Seed of every random choice in training.")
+    registry_wait_s: float = Field(
+        120.0, ge=0, description="How long a retrain asks again while MLflow does not answer."
+    )
     model_name: str = Field("closecast", description="The registered model in MLflow.")
     mlflow_tracking_uri: str | None = Field(
         None, repr=False, description="MLflow server; by default the local SQLite store."
     )
+    mlflow_username: str | None = Field(None, description="User of the MLflow server; by default the home's own.")
+    mlflow_password: SecretStr | None = Field(None, description="That user's password.")
     airflow_port: int | None = Field(None, description="Port of Airflow's pages; a free one by default.")
     mlflow_port: int | None = Field(None, description="Port of MLflow's pages; a free one by default.")
     symbol_changes: Path | None = Field(
@@ -182,9 +196,19 @@ class Settings(BaseSettings):
         return self.home / "data_docs"
 
     @property
+    def backtests(self) -> Path:
+        """What `closecast backtest` wrote, a folder for each span of sessions."""
+        return self.home / "backtests"
+
+    @property
     def model_cache(self) -> Path:
         """Artifacts of resolved versions, verified by hash."""
         return self.home / "models"
+
+    @property
+    def training(self) -> Path:
+        """Records of the newest retrains, a folder each."""
+        return self.home / "training"
 
     @property
     def mlflow_home(self) -> Path:
@@ -208,8 +232,7 @@ class Settings(BaseSettings):
 
     def fingerprint(self) -> str:
         """Hash of what can change a forecast: settings (no paths, ports or secrets) and the table of symbol changes."""
-        chosen = {"calendar", "universe_sessions", "holdout_sessions", "train_windows", "seed", "model_name"}
-        found = hashlib.sha256(self.model_dump_json(include=chosen).encode())
+        found = hashlib.sha256(self.model_dump_json(include=SHAPING).encode())
         if self.symbol_changes_file.is_file():
             found.update(self.symbol_changes_file.read_bytes())
         return found.hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""The pictures that commands draw: candidates of a retrain, forecasts, errors, how the system stands."""
+"""The pictures that commands draw: the models of a retrain, forecasts, errors, how the system stands."""
 
 from __future__ import annotations
 
@@ -7,31 +7,71 @@ from typing import Any
 
 from include.console import build_table, out, plain, price
 from include.monitoring.errors import SessionError
-from include.training.train import Candidate, Snapshot
+from include.training.champion import CHAMPION
+from include.training.judgement import Judgement
+from include.training.train import Retrained
 
 
-def show_candidates(snapshot: Snapshot, candidates: Sequence[Candidate], best: Candidate | None) -> None:
-    """Draw every candidate beside last close, and say which won by how much."""
+def show_retrain(found: Retrained) -> None:
+    """Draw every model beside last close and what the gate said of it, and say who serves."""
+    judgement, snapshot = found.judgement, found.snapshot
     rows = [
         [
-            f"{'→ ' if candidate is best else '  '}{candidate.kind}",
-            str(candidate.version),
-            f"{candidate.open_error:.5f}",
-            f"{candidate.close_error:.5f}",
-            f"{candidate.relative_error:.4f}",
+            f"{'→ ' if judgement.versions[fit.kind] == judgement.version else '  '}{fit.kind}",
+            str(judgement.versions[fit.kind]),
+            *(f"{fit.metrics[name]:.4f}" for name in ("open_relative_error", "close_relative_error", "relative_error")),
+            *(_find_p_values(judgement, fit.kind)),
+            judgement.gate[fit.kind],
         ]
-        for candidate in candidates
+        for fit in found.fits
     ]
+    windows = found.fits[0].metrics["holdout_windows"]
     title = (
-        f"Candidates, judged on {candidates[0].windows:,} windows of {snapshot.holdout_sessions} held-out sessions"
+        f"Models, judged on {windows:,.0f} windows of {snapshot.holdout_sessions} held-out sessions"
         f" (from {snapshot.holdout_from})"
     )
-    out.print(build_table(title, ["model", "version", "open error", "close error", "error / last close's"], rows))
-    out.print("[dim]error: mean |log(actual) - log(forecast)|[/dim]")
-    if best is not None:
-        gain = 100 * (1 - best.relative_error)
-        won = f"{gain:.1f} % below last close's" if best.kind != "last_close" else "nothing beat it"
-        out.print(f"[bold]{best.kind}[/bold] (version {best.version}) won and is in Production: error {won}")
+    columns = ["model", "version", "open", "close", "both", "p,\nchampion", "p,\nnaive", "gate"]
+    out.print(build_table(title, columns, rows))
+    out.print("[dim]open, close, both: mean |log(actual) - log(forecast)| over last close's; p: of not better[/dim]")
+    for name, failed in _list_failures(judgement):
+        out.print(f"[dim]{name}: {failed}[/dim]")
+    serves = "Serves" if found.serving is not None else "Would serve (nothing was promoted, as was asked)"
+    out.print(f"{serves}: [bold]{judgement.serves}, version {judgement.version}[/bold]\n{judgement.why}")
+
+
+def _find_p_values(judgement: Judgement, kind: str) -> list[str]:
+    """The p-value beside the champion and the largest beside a naive model, each as text."""
+    found = _find_challenger(judgement, kind)
+    comparisons = found["comparisons"] if found else []
+    champion = [one["p_value"] for one in comparisons if one["other"] == CHAMPION]
+    naive = [one["p_value"] for one in comparisons if one["other"] != CHAMPION]
+    return [f"{max(values):.4f}" if values else "–" for values in (champion, naive)]
+
+
+def _list_failures(judgement: Judgement) -> list[tuple[str, str]]:
+    """What held each challenger back, in a line."""
+    said = []
+    for found in judgement.verdict["challengers"] if judgement.verdict else []:
+        worse = [f"not better than {one['other']}" for one in found["comparisons"] if not one["is_better"]]
+        failed = [_describe_check(one) for one in found["checks"] if not one["holds"]]
+        if worse or failed:
+            said.append((found["name"], "; ".join(worse + failed)))
+    return said
+
+
+def _describe_check(check: dict[str, Any]) -> str:
+    """A guard that was not kept: its value and the bound, in four digits."""
+    if check["value"] is None:
+        return f"{check['name']} no number"
+    bounds = [
+        f"{word.replace('_', ' ')} {check[word]:.4g}" for word in ("at_least", "at_most") if check[word] is not None
+    ]
+    return f"{check['name']} {check['value']:.4g}, must be {' and '.join(bounds)}"
+
+
+def _find_challenger(judgement: Judgement, kind: str) -> dict[str, Any] | None:
+    challengers = judgement.verdict["challengers"] if judgement.verdict else []
+    return next((one for one in challengers if one["name"] == kind), None)
 
 
 def show_forecasts(rows: Sequence[dict[str, Any]], title: str, *, most: int = 20) -> None:

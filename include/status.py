@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from include.console import build_table, out
+from include.console import build_facts, out, plain
 from include.lake.catalog import committed_state, find_committed
 from include.lake.files import list_sessions
 from include.lake.predictions import scored_sessions
 from include.lake.tables import BARS
 from include.settings import Settings
+from include.system.credentials import mlflow_passwords_file, passwords_file
 from include.system.state import check_health, read_state
 
 
@@ -24,7 +25,9 @@ def read_status(settings: Settings) -> dict[str, Any]:
         "calendar": settings.calendar,
         "running": state is not None,
         "airflow_url": state.airflow_url if state else None,
+        "airflow_login": passwords_file(settings) if state else None,
         "mlflow_url": state.mlflow_url if state else None,
+        "mlflow_login": mlflow_passwords_file(settings) if state and not settings.mlflow_tracking_uri else None,
         "components": check_health(state) if state else {},
         "uploads": committed_state(settings.lake).sequence,
         "bars_version": bars.version() if bars else None,
@@ -37,10 +40,10 @@ def read_status(settings: Settings) -> dict[str, Any]:
 def show_status(found: dict[str, Any]) -> None:
     """Draw what `read_status` gathered."""
     components = found["components"]
-    rows = [
-        [key.replace("_", " "), "–" if value is None else str(value)]
+    facts = {
+        key.replace("_", " "): "–" if value is None else plain(str(value))
         for key, value in found.items()
         if key != "components"
-    ]
-    rows += [[name, "healthy" if health is True else f"[red]{health}[/red]"] for name, health in components.items()]
-    out.print(build_table("Closecast", ["", ""], rows, right=2))
+    }
+    facts |= {name: "healthy" if health is True else f"[red]{health}[/red]" for name, health in components.items()}
+    out.print(build_facts("Closecast", facts))

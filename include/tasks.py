@@ -6,17 +6,21 @@ texts and nothing is a frame.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from include.errors import InputError
 from include.settings import Settings, load_settings
 
+if TYPE_CHECKING:
+    from include.training.record import Retrain
+
 LOG_SECONDS = 10.0
+TRAINING_NICENESS = 10
 
 
 def _say(text: str) -> None:
@@ -90,31 +94,80 @@ def predict(session: str | None, symbols: list[str] | None, version: int | None,
     return report.run_id
 
 
-def snapshot() -> dict[str, Any]:
-    """Take a snapshot for a retrain."""
-    from include.training.train import take_snapshot
+def snapshot(asked_by: str) -> list[str]:
+    """Take a snapshot for the retrain of a run, which every task of the run opens by the run's id; return its models.
 
-    return {key: _plain(value) for key, value in asdict(take_snapshot(load_settings())).items()}
+    The same for every try.
+    """
+    from include.training.record import begin_retrain, choose_models, name_retrain
 
-
-def fit(name: str, pinned: dict[str, Any]) -> dict[str, Any]:
-    """Fit, judge and register one model; return the candidate."""
-    from include.training.train import Snapshot, fit_candidate
-
-    days = {key: date.fromisoformat(pinned[key]) for key in ("first_session", "last_session", "holdout_from")}
-    candidate = fit_candidate(
-        load_settings(), Snapshot(**{**pinned, **days}), name, on_progress=lambda *said: _say(" ".join(map(str, said)))
-    )
-    return asdict(candidate)
+    _give_way()
+    settings = load_settings()
+    retrain, _cube = begin_retrain(settings, name_retrain(asked_by), names=choose_models(settings))
+    _say(f"{retrain.retrain_id}: {retrain.snapshot}")
+    return list(retrain.names)
 
 
-def promote(candidates: list[dict[str, Any]], asked_by: str) -> int:
-    """Promote the best candidate; return its version."""
-    from include.training.train import Candidate, promote_best
+def fit(name: str, asked_by: str) -> str:
+    """Fit one model; return its name."""
+    from include.training.fit import fit_model
 
-    return promote_best(
-        load_settings(), [Candidate(**row) for row in candidates], who=f"retrain_weekly {asked_by}"
-    ).version
+    settings, retrain = _open_retrain(asked_by)
+    found = fit_model(settings, retrain, name, on_progress=lambda *said: _say(" ".join(map(str, said))))
+    _say(f"{name}: {found.metrics['relative_error']:.4f} of last close's error on held-out sessions")
+    return name
+
+
+def backtest(name: str, asked_by: str) -> str:
+    """Refit one model over the held-out sessions; return its name."""
+    from include.training.refits import backtest_model
+
+    settings, retrain = _open_retrain(asked_by)
+    found = backtest_model(settings, retrain, name, on_progress=lambda *said: _say(" ".join(map(str, said))))
+    if found:
+        _say(f"{name}, refitted: {found['backtest_relative_error']:.4f} of last close's error on held-out sessions")
+    return name
+
+
+def register(asked_by: str) -> dict[str, int]:
+    """Register what was fitted; return the versions by model."""
+    from include.training.register import register_fits
+
+    settings, retrain = _open_retrain(asked_by)
+    return register_fits(settings, retrain, say=_say)
+
+
+def judge(asked_by: str) -> str:
+    """Ask the gate; return its verdict in a sentence."""
+    from include.training.judge import judge_retrain
+
+    settings, retrain = _open_retrain(asked_by)
+    return judge_retrain(settings, retrain, say=_say).why
+
+
+def promote(asked_by: str) -> int:
+    """Let the verdict take effect; return the version that serves."""
+    from include.training.promote import promote_judged
+    from include.training.record import finish_retrain
+
+    settings, retrain = _open_retrain(asked_by)
+    serving = promote_judged(settings, retrain, who=f"retrain_weekly {asked_by}", say=_say)
+    finish_retrain(settings, retrain)
+    return serving
+
+
+def _open_retrain(asked_by: str) -> tuple[Settings, Retrain]:
+    """Open the retrain of a run, in a process that gives way."""
+    from include.training.record import name_retrain, open_retrain
+
+    _give_way()
+    settings = load_settings()
+    return settings, open_retrain(settings, name_retrain(asked_by))
+
+
+def _give_way() -> None:
+    """Let this process have what scoring leaves of the processors: a retrain can wait, a close cannot."""
+    os.setpriority(os.PRIO_PROCESS, 0, max(TRAINING_NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
 
 
 def roll_back(asked: dict[str, Any], user: str | None, asked_by: str) -> list[str]:
@@ -124,11 +177,11 @@ def roll_back(asked: dict[str, Any], user: str | None, asked_by: str) -> list[st
     """
     from include.lake.bars import newest_session
     from include.registry.promote import rollback_version
+    from include.training.overrides import describe_rollback
 
-    settings = load_settings()
-    before, after = rollback_version(
-        settings, to=asked["version"], who=f"{user or 'unknown'}, {asked_by}", why=asked["why"], request=asked_by
-    )
+    settings, to = load_settings(), asked["version"]
+    detail, who = describe_rollback(settings, to), f"{user or 'unknown'}, {asked_by}"
+    before, after = rollback_version(settings, to=to, who=who, why=asked["why"], detail=detail, request=asked_by)
     _say(f"Production: version {after} (before: {before or 'none'}); effective from the next run")
     return [newest_session(settings.lake).isoformat()] if asked["rescore"] else []
 
@@ -167,10 +220,6 @@ def maintain() -> dict[str, int]:
     _say(report.summary())
     merged = sum(compaction.files for compaction in report.compactions)
     return {"merged": merged, "removed": len(report.removals), "freed_bytes": report.freed_bytes}
-
-
-def _plain(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, date) else value
 
 
 def choose_session(settings: Settings, session: str | None) -> date:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from include.console import emit, err, out, show_steps
+from include.console import emit, err, out, plain, show_steps
 from include.home import begin_home
 from include.settings import Settings
 from include.system.control import start_detached
-from include.system.credentials import load_login, passwords_file
+from include.system.credentials import ADMIN, load_login, load_mlflow_passwords, mlflow_passwords_file, passwords_file
 from include.system.state import read_state
 from include.system.supervisor import SYSTEM, Event, run_supervisor
 
@@ -42,6 +42,7 @@ def _tell(settings: Settings, *, password: str | None, as_json: bool) -> None:
         "mlflow_url": state.mlflow_url if state else None,
         "user": "admin",
         "password_file": passwords_file(settings),
+        "mlflow_password_file": None if settings.mlflow_tracking_uri else mlflow_passwords_file(settings),
         "inbox": settings.inbox_url,
     }
     emit(payload, as_json=as_json, render=lambda: _draw(settings, payload, password))
@@ -50,9 +51,14 @@ def _tell(settings: Settings, *, password: str | None, as_json: bool) -> None:
 def _draw(settings: Settings, payload: dict[str, Any], password: str | None) -> None:
     shown = f" {password} (shown this once)" if password else ""
     out.print(f"Airflow:  {payload['airflow_url']}  user {payload['user']}, password{shown}")
-    out.print(f"          kept in {payload['password_file']}", soft_wrap=True)
-    out.print(f"MLflow:   {payload['mlflow_url']}")
-    out.print(f"Uploads:  place a session's file, SESSION.csv, into {payload['inbox']}", soft_wrap=True)
+    out.print(f"          kept in {plain(str(payload['password_file']))}", soft_wrap=True)
+    if own := payload["mlflow_password_file"]:
+        shown = f" {load_mlflow_passwords(settings)[ADMIN].get_secret_value()} (shown this once)" if password else ""
+        out.print(f"MLflow:   {payload['mlflow_url']}  user {ADMIN}, password{shown}")
+        out.print(f"          kept in {plain(str(own))}, with those of promoter and reader", soft_wrap=True)
+    else:
+        out.print(f"MLflow:   {payload['mlflow_url']}")
+    out.print(f"Uploads:  place a session's file, SESSION.csv, into {plain(str(payload['inbox']))}", soft_wrap=True)
     if settings.last_session:
         out.print(f"Schedule: ends with session {settings.last_session}; CLOSECAST_LAST_SESSION sets another end")
     out.print("Stop:     make down, or closecast down")

@@ -1,4 +1,4 @@
-"""Serves the Data Docs inside Airflow's web server, to those who are logged in; the log of `validate` leads to them.
+"""Serves the Data Docs inside Airflow's web server, to those who are logged in; a task that validates links to them.
 
 Airflow mounts a plugin's app without its login, so every route asks for the user itself. Only names that pages have
 are looked for, so no path leads out of their folder, and a page may run no script (see `include.quality.docs`).
@@ -6,11 +6,12 @@ are looked for, so no path leads out of their folder, and a page may run no scri
 
 from __future__ import annotations
 
+from datetime import date
+
 from airflow.plugins_manager import AirflowPlugin
+from data_docs_link import MOUNT
 from fastapi import Depends, FastAPI, HTTPException
 from fastapi.responses import FileResponse, RedirectResponse, Response
-
-MOUNT = "/data-docs"
 
 
 def build_app() -> FastAPI:
@@ -19,6 +20,7 @@ def build_app() -> FastAPI:
 
     app = FastAPI(title="Data Docs", dependencies=[Depends(get_user)], docs_url=None, redoc_url=None, openapi_url=None)
     app.get("/")(lead_to_index)
+    app.get("/session/{day}")(lead_to_newest)
     app.get("/{name}")(give_page)
     return app
 
@@ -26,6 +28,17 @@ def build_app() -> FastAPI:
 def lead_to_index() -> Response:
     """Send to the index, whose links are relative to it."""
     return RedirectResponse(f"{MOUNT}/index.html")
+
+
+def lead_to_newest(day: date) -> Response:
+    """Send to the newest page of a session."""
+    from include.quality.docs import list_pages
+    from include.settings import load_settings
+
+    for page in list_pages(load_settings().data_docs):
+        if (page.suite, page.session) == ("session", day):
+            return RedirectResponse(f"{MOUNT}/{page.name}")
+    raise HTTPException(status_code=404, detail="this session has no page; the newest are in index.html")
 
 
 def give_page(name: str) -> Response:

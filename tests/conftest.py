@@ -54,15 +54,16 @@ def trained_home(tmp_path_factory: pytest.TempPathFactory) -> TrainedHome:
     """Eighty symbols, ninety sessions, the last four not arrived; ridge (Production) and last_close registered."""
     from include.ingest.ingest import ingest_upload
     from include.market.exchange import simulate_exchange, write_exchange
-    from include.training.train import promote_best, train
+    from include.registry.promote import promote_version
+    from include.training.train import train
 
     home = tmp_path_factory.mktemp("trained")
     exchange = simulate_exchange(symbols=80, sessions=90, calendar="24/7", seed=5, last_session=date(2024, 3, 30))
     history, *uploads = write_exchange(exchange, home / "exchange", live_sessions=4)
-    settings = Settings(home=home, train_windows=5000, holdout_sessions=10, _env_file=None)
+    settings = Settings(home=home, train_windows=5000, holdout_sessions=20, backtest_origins=2, _env_file=None)
     ingest_upload(settings, history)
-    _, candidates = train(settings, names=["last_close", "ridge"])
-    promote_best(settings, candidates[1:], who="tests")
+    train(settings, who="tests", names=["last_close", "ridge"], promote=False)
+    promote_version(settings, 2, who="tests", why="fixture")
     return TrainedHome(settings, {date.fromisoformat(path.stem): path for path in uploads})
 
 

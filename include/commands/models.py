@@ -11,14 +11,16 @@ import typer
 from rich.markup import escape
 
 from include.commands.options import AsJson, Why
-from include.console import build_table, emit, out, show_steps
+from include.console import build_facts, build_table, emit, out, plain, show_steps
 from include.errors import ClosecastError, InputError
 
 if TYPE_CHECKING:
     from include.registry.ledger import Line
     from include.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="Registered models: list, show, promote, roll back, history, verify.")
+app = typer.Typer(
+    no_args_is_help=True, help="Registered models: list, show, reproduce, promote, roll back, history, verify."
+)
 
 
 @app.command("list")
@@ -32,7 +34,7 @@ def list_models(as_json: AsJson = False) -> None:
         [
             str(row.version),
             row.kind,
-            row.stage,
+            "–" if row.stage == "None" else row.stage,
             f"{row.metrics.get('relative_error', float('nan')):.4f}",
             f"{row.created_at:%Y-%m-%d %H:%M}",
         ]
@@ -58,21 +60,37 @@ def show_model(version: int, as_json: AsJson = False) -> None:
         | row.tags
         | {k: f"{v:.6g}" for k, v in row.metrics.items()}
     )
-    cells = [[key, value] for key, value in said.items()]
-    emit(
-        asdict(row),
-        as_json=as_json,
-        render=lambda: out.print(build_table(f"Version {version}", ["", ""], cells, right=2)),
-    )
+    facts = {key: plain(value) for key, value in said.items()}
+    emit(asdict(row), as_json=as_json, render=lambda: out.print(build_facts(f"Version {version}", facts)))
+
+
+@app.command("reproduce")
+def reproduce(version: int, as_json: AsJson = False) -> None:
+    """Fit a version again from what its run recorded; say whether the same comes of it. Exit code 1 if not."""
+    from include.home import current_settings
+    from include.training.reproduce import Outcome, reproduce_version
+
+    with show_steps() as step:
+        line = step(f"Fit version {version} again")
+        found = reproduce_version(current_settings(), version, lambda _, *said: line.update(*said))
+        line.finish(found.outcome)
+    lines = [plain(line) for line in found.summary().splitlines()]
+    emit(asdict(found), as_json=as_json, render=lambda: out.print("\n".join(lines), soft_wrap=True))
+    if found.outcome == Outcome.DIFFERS:
+        raise typer.Exit(1)
 
 
 @app.command("promote")
 def promote(version: int, why: Why, as_json: AsJson = False) -> None:
     """Put a version into Production."""
     from include.home import current_settings
+    from include.registry.api import open_registry
     from include.registry.promote import promote_version
+    from include.training.overrides import describe_override
 
-    before = promote_version(current_settings(), version, who=getpass.getuser(), why=why)
+    settings = current_settings()
+    detail = describe_override(open_registry(settings).look().versions.get(version))
+    before = promote_version(settings, version, who=getpass.getuser(), why=why, detail=detail)
     _emit_change(before, version, [], as_json)
 
 
@@ -86,9 +104,11 @@ def roll_back(
     """Put an earlier version back into Production."""
     from include.home import current_settings
     from include.registry.promote import rollback_version
+    from include.training.overrides import describe_rollback
 
     settings = current_settings()
-    before, after = rollback_version(settings, to=to, who=getpass.getuser(), why=why)
+    detail = describe_rollback(settings, to)
+    before, after = rollback_version(settings, to=to, who=getpass.getuser(), why=why, detail=detail)
     _emit_change(before, after, _score_newest(settings) if rescore else [], as_json)
 
 
@@ -142,16 +162,18 @@ def parse_moment(text: str) -> datetime:
     Raises
     ------
     InputError
-        It is not in ISO 8601.
+        It is not in ISO 8601, or not within the years 1 to 9999 in UTC.
     """
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError as error:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise InputError("a moment must be as 2026-03-01T00:00Z", value=text) from error
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _show_lines(lines: list[Line]) -> None:
+    from include.training.overrides import is_override
+
     cells: list[list[Any]] = [
         [
             f"{line.at:%Y-%m-%d %H:%M:%S}",
@@ -159,11 +181,12 @@ def _show_lines(lines: list[Line]) -> None:
             "" if line.to_version is None else str(line.to_version),
             line.action,
             escape(line.who),
-            escape(line.why),
+            escape(line.why) + (" [yellow](no gate passed it)[/yellow]" if is_override(line) else ""),
         ]
         for line in lines
     ]
-    out.print(build_table("Promotions", ["at (UTC)", "from", "to", "action", "who", "why"], cells, right=6))
+    columns = ["at (UTC)", "from", "to", "action", "who", "why"]
+    out.print(build_table("Promotions", columns, cells, right=6, folded=("who", "why")))
 
 
 @app.command("verify")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from include.commands.options import AsJson
-from include.console import build_table, emit, out, plain
+from include.console import build_facts, build_table, emit, out, plain
 
 app = typer.Typer(no_args_is_help=True, help="Uploads: list, show.")
 
@@ -45,7 +45,7 @@ def _show_uploads(rows: list[dict[str, Any]], waiting: list[dict[str, Any]]) -> 
         ]
         for row in rows
     ]
-    out.print(build_table("Uploads", columns, cells, right=3))
+    out.print(build_table("Uploads", columns, cells, right=3, folded=("session", "name")))
     for each in waiting:
         out.print(f"[dim]waits in the inbox:[/dim] {plain(each['name'])} ({each['size_bytes'] / 1e6:,.1f} MB)")
 
@@ -75,8 +75,8 @@ def show_upload(
 
 def _show_upload(payload: dict[str, Any]) -> None:
     row = payload["upload"]
-    cells = [[name.replace("_", " "), "–" if value is None else plain(str(value))] for name, value in row.items()]
-    out.print(build_table(f"Upload {row['sha256'][:12]}", ["", ""], cells, right=2))
+    facts = {name.replace("_", " "): "–" if value is None else plain(str(value)) for name, value in row.items()}
+    out.print(build_facts(f"Upload {row['sha256'][:12]}", facts))
     if payload["quarantine"]:
         show_quarantine_counts("Refused, by rule", payload["quarantine"])
     if payload["restatements"]:
@@ -98,7 +98,7 @@ def show_quarantine_counts(title: str, counts: list[dict[str, Any]]) -> None:
         ]
         for count in counts
     ]
-    out.print(build_table(title, columns, cells, right=2))
+    out.print(build_table(title, columns, cells, right=2, folded=("rule", "sessions", "symbols")))
     for rule, example in {count["expectation"]: count["example"] for count in counts}.items():
         out.print(f"[dim]{plain(rule)}: for example, {plain(example)}[/dim]", soft_wrap=True)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from include.commands.options import AsJson
-from include.console import emit, out, plain, show_steps
+from include.console import build_table, emit, out, plain, show_steps
 from include.settings import Settings
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def validate(
         day = choose_session(settings, session)
         line = step(f"Validate {day}")
         report = validate_session(settings, day)
-        line.finish("blocked" if report.blocking else f"passed, {len(report.failed)} warnings")
+        line.finish("blocked" if report.blocking else f"passed, {len(report.failed)} warning(s)")
     link = link_page(settings, report)
     if not (as_json and report.blocking):  # with --json standard output is one object: the error, where there is one
         emit(_as_payload(report, link), as_json=as_json, render=lambda: show_report(settings, report, link))
@@ -52,21 +52,14 @@ def _as_payload(report: ValidationReport, link: str) -> dict[str, object]:
 
 def show_report(settings: Settings, report: ValidationReport, link: str) -> None:
     """Draw every expectation, those that failed first, each of these with its examples and its remedy."""
-    from rich.table import Table
-
     from include.quality.suites import load_suites
 
     remedies = {entry.name: entry.remedy for entry in load_suites(settings).session}
     title = f"Session {report.session}, bars version {report.bars_version}, expectations {report.suite_hash}"
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
-    table.add_column("expectation", no_wrap=True)
-    table.add_column("severity", no_wrap=True)
-    table.add_column("result", no_wrap=True)
-    table.add_column("count", justify="right", no_wrap=True)
-    table.add_column("what was found", overflow="fold")
-    for result in [*report.failed, *(each for each in report.results if each.success)]:
-        table.add_row(*_draw_row(result, remedies.get(result.expectation, "")))
-    out.print(table)
+    columns = ["expectation", "severity", "result", "count", "what was found"]
+    results = [*report.failed, *(each for each in report.results if each.success)]
+    rows = [_draw_row(result, remedies.get(result.expectation, "")) for result in results]
+    out.print(build_table(title, columns, rows, right=3, folded=("what was found",)))
     out.print(f"[dim]Data Docs: {plain(link)}[/dim]", soft_wrap=True)
 
 

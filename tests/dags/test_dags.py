@@ -33,7 +33,14 @@ EDGES = {
     "predict_on_demand": {"predict": set()},
     "repair_quarantine": {"bring_back": {"score_again"}, "score_again": set()},
     "rollback_model": {"roll_back": {"score_again"}, "score_again": set()},
-    "retrain_weekly": {"snapshot": {"fit"}, "fit": {"promote"}, "promote": set()},
+    "retrain_weekly": {
+        "snapshot": {"fit", "backtest"},
+        "fit": {"backtest"},
+        "backtest": {"register"},
+        "register": {"gate"},
+        "gate": {"promote"},
+        "promote": set(),
+    },
 }
 SECTIONS = ("**What**", "**When**", "**Reads**", "**Writes**", "**On failure**", "**Settings**")
 HEAVY = ("tensorflow", "keras", "sklearn", "pandas", "mlflow", "great_expectations", "deltalake", "pyarrow")
@@ -62,6 +69,13 @@ def test_every_task_is_tried_again_bounded_and_told_of(dag_bag: DagBag, dag_id: 
         assert task.retries >= 1
         assert task.execution_timeout == timedelta(hours=1)
         assert task.on_failure_callback in (tell_failure, [tell_failure])
+
+
+def test_the_task_that_validates_has_a_button_to_its_page(dag_bag: DagBag) -> None:
+    links = {
+        task.task_id: [link.name for link in task.operator_extra_links] for task in dag_bag.dags["market_close"].tasks
+    }
+    assert [name for name, found in links.items() if "Data Docs" in found] == ["validate"]
 
 
 @pytest.mark.parametrize("dag_id", ["retrain_weekly", "maintain_lake"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from datetime import date
@@ -35,7 +36,9 @@ def home(trained_home: TrainedHome, monkeypatch: pytest.MonkeyPatch) -> Iterator
     """The trained home, as children find it: by the environment."""
     monkeypatch.setenv("CLOSECAST_HOME", str(trained_home.settings.home))
     monkeypatch.setenv("CLOSECAST_TRAIN_WINDOWS", "5000")
-    monkeypatch.setenv("CLOSECAST_HOLDOUT_SESSIONS", "10")
+    monkeypatch.setenv("CLOSECAST_HOLDOUT_SESSIONS", "20")
+    monkeypatch.setenv("CLOSECAST_BACKTEST_ORIGINS", "2")
+    monkeypatch.setenv("CLOSECAST_MODELS", "drift_naive, ridge")
     load_settings.cache_clear()
     yield trained_home
     load_settings.cache_clear()
@@ -76,13 +79,18 @@ def test_predict_on_demand_keeps_its_forecasts_apart(dag_bag: DagBag, home: Trai
     assert date(2024, 3, 20) not in scored_sessions(lake)
 
 
-def test_retrain_weekly_promotes_the_best(dag_bag: DagBag, home: TrainedHome) -> None:
+def test_retrain_weekly_lets_the_gate_decide(dag_bag: DagBag, home: TrainedHome) -> None:
     run = run_dag(dag_bag, "retrain_weekly", {})
     assert run.state == "success"
     serving = resolve_version(home.settings)
     newest = read_all(home.settings.lake, PROMOTIONS).sort_by("at").to_pylist()[-1]
     assert newest["to_version"] == serving.version
     assert newest["who"].startswith("retrain_weekly")
+    verdict = json.loads(newest["detail"])
+    assert verdict["verdict"]["champion"] == "champion"
+    assert verdict["versions"].keys() == {"last_close", "drift_naive", "ridge"}
+    assert newest["why"] == verdict["why"]
+    assert (home.settings.training / verdict["retrain_id"] / "finished.json").exists()
 
 
 def test_rollback_model_goes_back_once_and_scores_again(dag_bag: DagBag, home: TrainedHome) -> None:

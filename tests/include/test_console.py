@@ -1,10 +1,14 @@
-"""What other people's names do to a terminal: nothing."""
+"""What other people's names do to a terminal: nothing; and what a narrow one does to a table."""
 
 from __future__ import annotations
 
-import pytest
+import io
 
-from include.console import Step, out, plain, show_controls, show_steps
+import pytest
+from rich.console import Console, RenderableType
+
+from include import console
+from include.console import Step, build_facts, build_table, out, plain, show_controls, show_steps
 from include.show import show_forecasts
 
 HOSTILE = "[/x][bold]\x1b[2J\x9b31m\u202e\r\n\udcff"
@@ -39,3 +43,45 @@ def test_steps_show_any_name(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().err
     assert "Ingest [/x][bold]" in shown
     assert not {"\x1b", "\x9b", "\u202e", "\r"} & set(shown)
+
+
+WHY = "no challenger passed the gate: dense_window (version 6) serves on, " * 3
+SHA = "6677e0529b1998c42d0bc39abe6c59f6f6b1c8ff954d9a2b4476e554068a2dda"
+
+
+def draw(table: RenderableType, *, width: int) -> list[str]:
+    """The lines of a table in a terminal of so many columns."""
+    terminal = Console(width=width, file=io.StringIO())
+    with terminal.capture() as shown:
+        terminal.print(table)
+    return [line.rstrip() for line in shown.get().splitlines()]
+
+
+def test_a_narrow_terminal_folds_words_and_keeps_numbers() -> None:
+    table = build_table("Promotions", ["at", "to", "why"], [["2026-11-21 10:40:39", "14", WHY]], folded=("why",))
+    lines = draw(table, width=50)
+    assert lines[2].startswith("2026-11-21 10:40:39  14  no challenger")
+    assert " ".join(" ".join(line[25:] for line in lines[2:]).split()) == WHY.strip()
+    assert max(map(len, lines)) <= 50
+
+
+def test_facts_are_whole_in_a_narrow_terminal() -> None:
+    lines = draw(build_facts("Version 6", {"content_sha256": SHA, "close_directional_accuracy": "0.58"}), width=50)
+    assert "".join(line[28:] for line in lines[1:-1]) == SHA
+    assert lines[-1] == "close_directional_accuracy  0.58"
+
+
+def test_a_long_word_leaves_a_step_its_title_and_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Console(width=80, file=io.StringIO(), force_terminal=True, color_system=None)
+    monkeypatch.setattr(console, "err", terminal)
+    with terminal.capture() as shown, show_steps() as step:
+        step("Register and judge").finish(WHY)
+    last = next(line for line in reversed(shown.get().splitlines()) if "Register" in line)
+    assert f"Register and judge{' ' * 9}{'━' * 12} 0:00:00 no challenger passed" in last
+    assert "…" in last
+
+
+def test_where_there_is_no_terminal_a_step_says_all(capsys: pytest.CaptureFixture[str]) -> None:
+    with show_steps() as step:
+        step("Register and judge").finish(WHY)
+    assert WHY.strip() in capsys.readouterr().err

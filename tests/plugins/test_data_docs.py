@@ -108,3 +108,15 @@ def test_the_mount_is_where_links_lead() -> None:
 
 def test_a_page_lies_where_the_settings_say(settings: Settings) -> None:
     assert settings.data_docs == Path(settings.home) / "data_docs"
+
+
+def test_the_link_of_a_task_leads_to_the_newest_page_of_its_session(client: TestClient, settings: Settings) -> None:
+    from types import SimpleNamespace
+
+    from plugins.data_docs_link import DataDocsLink
+
+    newer = PAGE.replace("20200101T", "20200102T").replace("blocked", "passed")
+    (settings.data_docs / newer).write_text("<h1>a newer page</h1>")
+    link = DataDocsLink().get_link(SimpleNamespace(op_args=["2018-06-10"]), ti_key=None)
+    assert client.get(link).text == "<h1>a newer page</h1>"
+    assert client.get("/data-docs/session/2018-06-11").status_code == 404

@@ -54,7 +54,7 @@ def test_the_trigger_fires_once_the_upload_is_there(home: Settings) -> None:
 
 def test_the_sensor_returns_at_once_where_the_upload_is_there(home: Settings) -> None:
     land(home)
-    UploadSensor(task_id="wait", session=DAY).execute({})
+    assert UploadSensor(task_id="wait", session=DAY).execute({}) is None
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,12 @@ def test_a_moment_has_a_zone_or_is_utc() -> None:
         parse_moment("then")
 
 
+@pytest.mark.parametrize("moment", ["9999-12-31T23:59-12:00", "0001-01-01T00:00+12:00"])
+def test_a_moment_beyond_the_calendar_is_refused(moment: str) -> None:
+    with pytest.raises(InputError, match=r"as 2026-03-01T00:00Z\. Received: "):
+        parse_moment(moment)
+
+
 def test_verify_passes_and_finds_a_changed_line(own) -> None:
     assert run("verify") == {"lines": 3, "faults": [], "note": None}
     rows = read_all(own.lake, PROMOTIONS).to_pylist()
