@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.report import Goal, report
+from include.backtest.evidence import write_evidence
+from include.backtest.heldout import hold_out
+from include.backtest.measures import build_yardsticks, measure_models
 from include.lake.bars import BarCube
-from include.training.evidence import write_evidence
-from include.training.heldout import hold_out
-from include.training.measures import build_yardsticks, measure_models
 
 GOALS = {"metrics_seconds": Goal(at_most=10), "evidence_seconds": Goal(at_most=3)}
 

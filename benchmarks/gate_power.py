@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from benchmarks.report import Goal, report
 from include.console import build_table, out
-from include.training.gate import ALPHA, judge_challengers
+from include.gate.verdict import ALPHA, judge_challengers
 
 SPREAD_COINS, SPREAD_US = 0.04, 0.008
 """Standard deviation of the daily difference of two linear models' mean absolute errors, as a part of the error, on the

@@ -22,11 +22,11 @@ import numpy as np
 
 from benchmarks.report import report
 from benchmarks.study_data import read_file
+from include.backtest.heldout import JUDGED_SESSIONS
+from include.backtest.windows import Windows, sample_windows
 from include.console import show_steps
 from include.lake.bars import MOST_MISSING, BarCube
 from include.schema import TARGETS, WINDOW_COLUMNS
-from include.training.heldout import JUDGED_SESSIONS
-from include.training.windows import Windows, sample_windows
 from models.features import FEATURES
 from models.keras_fit import KerasHyperparameters
 from models.keras_runtime import keras, prepare_keras

@@ -20,15 +20,15 @@ import numpy as np
 
 from benchmarks.drift import read_history
 from benchmarks.report import Goal, report
+from include.backtest.cohorts import measure_volatility
+from include.backtest.heldout import combine_losses, measure_forecasts
+from include.backtest.walk_forward import WalkForward, walk_forward
 from include.console import out, show_steps
+from include.gate.verdict import ChallengerVerdict, GateVerdict, judge_challengers
 from include.lake.bars import BarCube
 from include.market.exchange import SimulatedExchange, simulate_exchange
 from include.schema import TARGETS, WINDOW_COLUMNS
 from include.steps import OpenStep
-from include.training.backtest import WalkForward, walk_forward
-from include.training.cohorts import measure_volatility
-from include.training.gate import ChallengerVerdict, GateVerdict, judge_challengers
-from include.training.heldout import combine_losses, measure_forecasts
 from models.catalog import MODEL_NAMES
 from models.metrics import r2
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.report import Goal, report
+from include.backtest.windows import build_windows, sample_windows
 from include.console import show_steps
 from include.ingest.ingest import ingest_upload
 from include.lake.bars import open_bars
@@ -25,7 +26,6 @@ from include.market.sessions import guess_calendar
 from include.schema import WINDOW_COLUMNS
 from include.settings import Settings
 from include.steps import OpenStep, train_and_promote
-from include.training.windows import build_windows, sample_windows
 from include.uploads.read import read_upload
 from models.catalog import MODEL_NAMES, NAIVE_NAMES, build_model
 from models.metrics import bootstrap_interval, r2

@@ -25,13 +25,13 @@ import numpy as np
 
 from benchmarks.report import Goal, report
 from benchmarks.study_data import read_file
+from include.backtest.heldout import HeldOut, forecast_held_out, hold_out
+from include.backtest.windows import Cube, Windows, sample_windows
 from include.console import show_steps
 from include.lake.bars import MOST_MISSING, BarCube
 from include.market.exchange import simulate_exchange
 from include.schema import TARGETS, WINDOW_COLUMNS
 from include.steps import OpenStep
-from include.training.heldout import HeldOut, forecast_held_out, hold_out
-from include.training.windows import Cube, Windows, sample_windows
 from models.bigru import BiGRU
 from models.catalog import MODEL_NAMES, NAIVE_NAMES, build_model
 from models.keras_fit import compile_core

@@ -90,7 +90,7 @@ def _build_payload(result: TrialResult, files: list[Path]) -> dict[str, Any]:
 
 
 def _show(result: TrialResult, files: list[Path]) -> None:
-    from include.training.measures import METRICS
+    from include.backtest.measures import METRICS
     from include.training.trial_files import HEADINGS, format_metrics, select_overall
 
     rows = select_overall(result.rows)

@@ -1,1 +1,1 @@
-"""Windows, fit, judgement on held-out sessions."""
+"""A retrain, step by step: snapshot, fit, register, judge, promote, each with a record of its own."""

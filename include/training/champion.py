@@ -12,13 +12,13 @@ from datetime import date
 
 import numpy as np
 
+from include.backtest.heldout import JUDGED_SESSIONS, HeldOut, Losses, combine_losses, forecast_held_out
 from include.errors import NotFoundError
 from include.lake.bars import BarCube
 from include.registry.api import open_registry
 from include.registry.artifact import ModelVersion
 from include.registry.resolve import resolve_version
 from include.settings import Settings
-from include.training.heldout import JUDGED_SESSIONS, HeldOut, Losses, combine_losses, forecast_held_out
 
 CHAMPION = "champion"
 """Its name among the judged, unless it is of a naive kind."""

@@ -15,17 +15,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from include.backtest.evidence import write_evidence
+from include.backtest.heldout import Forecasts, forecast_held_out, hold_out, measure_forecasts
+from include.backtest.walk_forward import OnProgress, relay_progress, sample_before
+from include.backtest.windows import Windows
 from include.errors import NotFoundError
+from include.gate.leaks import check_blind, check_blind_graph, check_plausible, spoil_future
 from include.lake.bars import BarCube
 from include.registry.store import GRAPH
 from include.settings import Settings
-from include.training.backtest import OnProgress, relay_progress, sample_before
-from include.training.evidence import write_evidence
-from include.training.heldout import Forecasts, forecast_held_out, hold_out, measure_forecasts
-from include.training.leaks import check_blind, check_blind_graph, check_plausible, spoil_future
 from include.training.record import Retrain, is_done, read_bars, run_step, write_json
 from include.training.snapshot import Snapshot
-from include.training.windows import Windows
 from models.catalog import build_model
 from models.protocol import FittedModel, Model
 from models.protocol import OnProgress as OnStep
@@ -46,7 +46,7 @@ class Fit:
     folder
         Holds its graph and original.
     metrics
-        On the held-out sessions; see `include.training.heldout.measure_forecasts`.
+        On the held-out sessions; see `include.backtest.heldout.measure_forecasts`.
     learning_curve
         Figures of each step of the fit.
     fit_windows, seconds

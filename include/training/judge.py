@@ -13,6 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
+from include.backtest.heldout import HeldOut, Losses, combine_losses, hold_out, measure_volatility
+from include.backtest.intervals import CALIBRATION_SESSIONS, LEVELS
+from include.backtest.intervals import FEWEST_SESSIONS as FEWEST_CALIBRATED
+from include.gate.facts import measure_facts
+from include.gate.leaks import check_moved_labels
+from include.gate.paired import FEWEST_SESSIONS
+from include.gate.verdict import GateVerdict, judge_challengers
 from include.lake.bars import BarCube
 from include.schema import TARGETS
 from include.settings import Settings
@@ -23,15 +30,8 @@ from include.training.champion import (
     find_champion,
     measure_champion,
 )
-from include.training.facts import measure_facts
 from include.training.fit import Fit, read_fits
-from include.training.gate import GateVerdict, judge_challengers
-from include.training.heldout import HeldOut, Losses, combine_losses, hold_out, measure_volatility
-from include.training.intervals import CALIBRATION_SESSIONS, LEVELS
-from include.training.intervals import FEWEST_SESSIONS as FEWEST_CALIBRATED
 from include.training.judgement import JUDGEMENT, Judgement, explain_verdict, log_judgement, read_judgement, word_gate
-from include.training.leaks import check_moved_labels
-from include.training.paired import FEWEST_SESSIONS
 from include.training.patience import ask_again
 from include.training.record import Retrain, read_bars, run_step, write_json
 from include.training.register import read_versions

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from include.gate.paired import FEWEST_SESSIONS
+from include.gate.verdict import ChallengerVerdict, GateVerdict
 from include.registry.store import connect
 from include.settings import Settings
 from include.training.champion import Champion
 from include.training.fit import EVIDENCE, Fit
-from include.training.gate import ChallengerVerdict, GateVerdict
 from include.training.overrides import GATE, HELD_BACK, NAIVE, NOT_JUDGED, PASSED, SERVES
-from include.training.paired import FEWEST_SESSIONS
 from include.training.patience import mlflow_answering
 from include.training.record import Retrain
 
@@ -46,7 +46,7 @@ class Judgement:
     leaks
         What the leak tests measured.
     verdict
-        All of `include.training.gate.GateVerdict`; None where the gate could not judge.
+        All of `include.gate.verdict.GateVerdict`; None where the gate could not judge.
     """
 
     retrain_id: str

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
+from include.backtest.heldout import hold_out, measure_forecasts
+from include.backtest.walk_forward import OnProgress, split_origins, walk_forward
 from include.lake.bars import BarCube
 from include.settings import Settings
-from include.training.backtest import OnProgress, split_origins, walk_forward
 from include.training.fit import read_fit
-from include.training.heldout import hold_out, measure_forecasts
 from include.training.record import Retrain, is_done, read_bars, run_step, write_json
 
 BACKTEST = "backtest"
@@ -43,12 +43,12 @@ def backtest_model(
     cube
         The snapshot's bars where they are at hand already.
     on_progress
-        See `include.training.backtest.OnProgress`.
+        See `include.backtest.walk_forward.OnProgress`.
 
     Returns
     -------
     dict
-        What `include.training.heldout.measure_forecasts` says, each name with `backtest_` before it. Empty for a naive
+        What `include.backtest.heldout.measure_forecasts` says, each name with `backtest_` before it. Empty for a naive
         model, which learns nothing, and where one origin is all that is asked for.
     """
 

@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 
+from include.backtest.heldout import HeldOut, forecast_held_out, hold_out
+from include.backtest.walk_forward import OnProgress, relay_progress, sample_before
 from include.errors import NotFoundError
 from include.lake.bars import BarCube, open_bars
 from include.provenance import code_version, environment_hash
 from include.registry.artifact import describe_version, fetch_artifact, hash_file
 from include.settings import Settings
-from include.training.backtest import OnProgress, relay_progress, sample_before
-from include.training.heldout import HeldOut, forecast_held_out, hold_out
 from include.training.record import require_known
 from include.training.recorded import Recorded, read_recorded
 from include.training.snapshot import Snapshot, hash_content, read_snapshot

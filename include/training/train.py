@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
+from include.backtest.walk_forward import OnProgress
 from include.settings import Settings
-from include.training.backtest import OnProgress
 from include.training.fit import Fit, fit_model
 from include.training.judge import judge_retrain
 from include.training.judgement import Judgement

@@ -10,14 +10,14 @@ from datetime import date, timedelta
 import numpy as np
 import numpy.typing as npt
 
+from include.backtest.heldout import forecast_held_out
+from include.backtest.measures import Row, Yardsticks, build_yardsticks, measure_models
+from include.backtest.walk_forward import OnProgress, OriginFit, WalkForward, walk_forward
 from include.errors import InputError
 from include.lake.bars import BarCube, open_bars
 from include.lake.files import list_sessions
 from include.registry.artifact import describe_version, fetch_artifact
 from include.settings import Settings
-from include.training.backtest import OnProgress, OriginFit, WalkForward, walk_forward
-from include.training.heldout import forecast_held_out
-from include.training.measures import Row, Yardsticks, build_yardsticks, measure_models
 from include.training.record import require_known
 from include.training.recorded import Recorded, read_recorded
 from include.training.snapshot import Snapshot, read_snapshot

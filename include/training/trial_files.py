@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from include.backtest.evidence import measure_sessions, write_metrics
+from include.backtest.intervals import LEVELS
+from include.backtest.measures import ALL, METRICS, Row, compute_intervals
+from include.backtest.plots import BASE, draw_png, plot_judgement, plot_ratios
 from include.schema import TARGETS
-from include.training.evidence import measure_sessions, write_metrics
-from include.training.intervals import LEVELS
-from include.training.measures import ALL, METRICS, Row, compute_intervals
-from include.training.plots import BASE, draw_png, plot_judgement, plot_ratios
 from include.training.trial import TrialResult
 
 METRICS_FILE, FORECASTS_FILE, REPORT_FILE = "metrics.csv", "forecasts.parquet", "report.html"

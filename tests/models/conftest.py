@@ -7,9 +7,9 @@ from datetime import date
 import numpy as np
 import pytest
 
+from include.backtest.windows import Windows, build_windows
 from include.market.exchange import SimulatedExchange, simulate_exchange
 from include.schema import WINDOW_COLUMNS
-from include.training.windows import Windows, build_windows
 from models.bigru import BiGRU, BiGRUHyperparameters
 from models.catalog import build_model
 from models.ensemble import Ensemble

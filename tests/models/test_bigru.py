@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from include.training.windows import Windows
+from include.backtest.windows import Windows
 from models.bigru import BiGRU
 from models.keras_fit import FittedKeras
 from models.keras_runtime import keras

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from include.training.windows import Windows
+from include.backtest.windows import Windows
 from models.bigru import BiGRU
 from models.dense_window import DenseWindow
 from models.keras_fit import FittedKeras

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from include.training.windows import Windows
+from include.backtest.windows import Windows
 from models.features import CLIP, FEATURES, SCALE_CEILING, SCALE_FLOOR, compute_features
 
 NAN_ROW = [np.nan] * 6

@@ -8,7 +8,7 @@ from sklearn.datasets import load_diabetes
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import r2_score
 
-from include.training.windows import Windows
+from include.backtest.windows import Windows
 from models.features import compute_features
 from models.linear_sgd import LinearSGD, loss, predict, sgd
 

@@ -9,7 +9,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from include.training.windows import Windows
+from include.backtest.windows import Windows
 from models.protocol import FittedModel
 
 

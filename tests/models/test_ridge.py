@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from include.training.windows import Windows
+from include.backtest.windows import Windows
 from models.features import FEATURES, compute_features
 from models.metrics import relative_error
 from models.ridge import FittedRidge, RidgeHyperparameters, RidgeModel

@@ -7,9 +7,9 @@ from datetime import date
 import numpy as np
 import pytest
 
+from include.backtest.windows import Windows, build_windows, sample_windows
 from include.market.exchange import SimulatedExchange, simulate_exchange
 from include.schema import WINDOW_COLUMNS
-from include.training.windows import Windows, build_windows, sample_windows
 from models.catalog import build_model
 from models.metrics import bootstrap_interval, r2, relative_error
 

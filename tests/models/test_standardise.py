@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from include.training.windows import Windows
+from include.backtest.windows import Windows
 from models.features import compute_features
 from models.standardise import Lesson, prepare_lesson, standardise_targets
 

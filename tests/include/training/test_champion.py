@@ -11,13 +11,13 @@ import onnx
 import pytest
 from onnx import helper
 
+from include.backtest.heldout import HeldOut, combine_losses, hold_out
 from include.registry.artifact import ModelVersion
 from include.registry.resolve import resolve_version
 from include.registry.store import connect
 from include.training.champion import CHAMPION, Champion, count_unjudgeable, find_champion, measure_champion
 from include.training.fit import read_fit
-from include.training.heldout import HeldOut, combine_losses, hold_out
-from tests.include.training.conftest import Own, serve_nothing
+from tests.include.conftest import Own, serve_nothing
 
 RIDGE = ModelVersion("closecast", 2, "ridge", 10, "0" * 64)
 SESSIONS = [date(2026, 3, day) for day in range(1, 31)]

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from include.backtest.heldout import hold_out, measure_forecasts
 from include.errors import LeakError, NotFoundError
 from include.schema import WINDOW_COLUMNS
 from include.training.fit import EVIDENCE, fit_model, read_fit, read_fits
-from include.training.heldout import hold_out, measure_forecasts
-from tests.include.training.conftest import Own
+from tests.include.conftest import Own
 
 
 def test_a_fit_keeps_all_that_later_steps_need(fitted_home: Own) -> None:

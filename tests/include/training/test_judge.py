@@ -19,7 +19,7 @@ from include.training.judge import judge_retrain
 from include.training.judgement import Judgement
 from include.training.overrides import HELD_BACK, NAIVE, NOT_JUDGED, SERVES
 from include.training.promote import promote_judged
-from tests.include.training.conftest import Own, serve_nothing
+from tests.include.conftest import Own, serve_nothing
 
 
 def judge(registered: Own) -> Judgement:

@@ -18,7 +18,7 @@ from include.registry.verify import verify_ledger
 from include.settings import PROJECT_ROOT
 from include.training.judgement import JUDGEMENT, Judgement
 from include.training.record import is_done, run_step, write_json
-from tests.include.training.conftest import Own
+from tests.include.conftest import Own
 from tests.include.training.die import STEPS, do_step
 
 

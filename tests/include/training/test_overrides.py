@@ -14,7 +14,7 @@ from include.registry.promote import rollback_version
 from include.registry.resolve import resolve_version
 from include.settings import load_settings
 from include.training.overrides import describe_override, describe_rollback, is_override
-from tests.include.training.conftest import Own
+from tests.include.conftest import Own
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from include.training.record import (
     run_step,
 )
 from models.catalog import MODEL_NAMES
-from tests.include.training.conftest import LAST, Own
+from tests.include.conftest import LAST, Own
 
 
 def write_one(folder: Path) -> None:

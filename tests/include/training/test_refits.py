@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from include.training.backtest import split_origins, walk_forward
+from include.backtest.heldout import hold_out, measure_forecasts
+from include.backtest.walk_forward import split_origins, walk_forward
 from include.training.fit import read_fit
-from include.training.heldout import hold_out, measure_forecasts
 from include.training.refits import backtest_model, read_backtest
-from tests.include.training.conftest import Own
+from tests.include.conftest import Own
 
 
 def test_the_first_block_is_the_artifacts_and_the_others_are_refits(own: Own) -> None:

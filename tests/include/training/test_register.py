@@ -14,7 +14,7 @@ from include.registry.store import connect, list_versions
 from include.training.fit import read_fits
 from include.training.register import read_versions, register_fits
 from tests.fakes import refusing_url
-from tests.include.training.conftest import Own
+from tests.include.conftest import Own
 
 
 def test_everything_that_led_to_a_version_is_in_mlflow(own: Own) -> None:

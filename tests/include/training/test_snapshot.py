@@ -11,7 +11,7 @@ import pytest
 from include.errors import InputError
 from include.training.snapshot import hash_content, read_snapshot, take_snapshot
 from tests.conftest import TrainedHome
-from tests.include.training.conftest import Own
+from tests.include.conftest import Own
 
 
 def test_a_snapshot_holds_the_newest_sessions_out(trained_home: TrainedHome) -> None:

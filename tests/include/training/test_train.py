@@ -12,7 +12,7 @@ from include.registry.store import list_versions
 from include.settings import Settings
 from include.show import show_retrain
 from include.training.train import Listeners, Retrained, train
-from tests.include.training.conftest import LAST, Own
+from tests.include.conftest import LAST, Own
 
 
 def retrain(settings: Settings, said: list[str]) -> Retrained:

@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from include.backtest.measures import METRICS
 from include.errors import InputError, NotFoundError
 from include.lake.bars import newest_session
-from include.training.measures import METRICS
 from include.training.trial import Trial, TrialResult, run_trial
 from include.training.trial_files import write_trial
 from models.metrics import interval_coverage, mean_absolute_error

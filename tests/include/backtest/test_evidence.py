@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from include.training.evidence import measure_sessions, write_evidence
-from include.training.heldout import HeldOut, hold_out, measure_forecasts
-from tests.include.training.cubes import build_cube, walk_bars
+from include.backtest.evidence import measure_sessions, write_evidence
+from include.backtest.heldout import HeldOut, hold_out, measure_forecasts
+from tests.include.backtest.cubes import build_cube, walk_bars
 
 CUBE = build_cube(walk_bars(70, 40, gaps=0.02))
 HELD = hold_out(CUBE, 45)

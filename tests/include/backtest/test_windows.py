@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from include.backtest.windows import Windows, build_windows, sample_windows
 from include.errors import InputError
-from include.training.windows import Windows, build_windows, sample_windows
 
 
 def make_cube(present: np.ndarray) -> np.ndarray:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from include.backtest.heldout import Forecasts, HeldOut
+from include.backtest.measures import ALL, METRICS, Row, build_yardsticks, measure_models
+from include.backtest.plots import BASE, SessionErrors, draw_png, plot_judgement, plot_learning_curve
 from include.lake.bars import BarCube
 from include.schema import TARGETS
-from include.training.heldout import Forecasts, HeldOut
-from include.training.measures import ALL, METRICS, Row, build_yardsticks, measure_models
-from include.training.plots import BASE, SessionErrors, draw_png, plot_judgement, plot_learning_curve
 
 QUANTILES = (0.001, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.99, 0.999)
 """Of the residuals, actual - forecast in log return."""

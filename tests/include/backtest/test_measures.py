@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from include.training.heldout import hold_out
-from include.training.intervals import LEVELS, walk_intervals
-from include.training.measures import METRICS, Row, Yardsticks, build_yardsticks, measure_models
+from include.backtest.heldout import hold_out
+from include.backtest.intervals import LEVELS, walk_intervals
+from include.backtest.measures import METRICS, Row, Yardsticks, build_yardsticks, measure_models
 from models import metrics
-from tests.include.training.cubes import build_cube, walk_bars
+from tests.include.backtest.cubes import build_cube, walk_bars
 
 
 @pytest.fixture(scope="module")

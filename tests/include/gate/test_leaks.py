@@ -8,13 +8,10 @@ from datetime import date
 import numpy as np
 import pytest
 
+from include.backtest.heldout import HeldOut, hold_out
+from include.backtest.windows import sample_windows
 from include.errors import BlockedError, LeakError
-from include.lake.bars import BarCube
-from include.schema import WINDOW_COLUMNS
-from include.training.fit import read_fit
-from include.training.gate import ALPHA
-from include.training.heldout import HeldOut, hold_out
-from include.training.leaks import (
+from include.gate.leaks import (
     check_blind,
     check_blind_graph,
     check_columns,
@@ -23,8 +20,11 @@ from include.training.leaks import (
     move_targets,
     spoil_future,
 )
-from include.training.windows import sample_windows
-from tests.include.training.conftest import Own
+from include.gate.verdict import ALPHA
+from include.lake.bars import BarCube
+from include.schema import WINDOW_COLUMNS
+from include.training.fit import read_fit
+from tests.include.conftest import Own
 
 CLOSE, VOLUME, MARKET_CAP = (WINDOW_COLUMNS.index(name) for name in ("close", "volume", "market_cap"))
 CUT = 66

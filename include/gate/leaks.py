@@ -21,15 +21,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from include.backtest.heldout import JUDGED_SESSIONS, Forecasts, HeldOut, combine_losses, forecast_held_out, hold_out
+from include.backtest.windows import Windows, build_windows, sample_windows
 from include.errors import LeakError
+from include.gate.paired import FEWEST_SESSIONS
+from include.gate.verdict import judge_challengers
 from include.lake.bars import MOST_MISSING, BarCube
 from include.schema import TARGETS, WINDOW_COLUMNS
 from include.scoring.graph import load_graph, run_graph
 from include.settings import Settings
-from include.training.gate import judge_challengers
-from include.training.heldout import JUDGED_SESSIONS, Forecasts, HeldOut, combine_losses, forecast_held_out, hold_out
-from include.training.paired import FEWEST_SESSIONS
-from include.training.windows import Windows, build_windows, sample_windows
 from models.catalog import build_model
 
 LARGEST_CORRELATION = 0.8

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from include.backtest.intervals import LEVELS
+from include.backtest.measures import ALL, Row
 from include.schema import TARGETS
-from include.training.intervals import LEVELS
-from include.training.measures import ALL, Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -2,7 +2,7 @@
 
 What a model is fitted on is cut off as an array before it is sampled, so that no window and no target at or after an
 origin's first forecast session can reach the fit. Every forecast is the ONNX graph's, over the windows that a retrain
-judges by (`include.training.heldout`). One model's windows are in memory at a time, and never all windows of a cube.
+judges by (`include.backtest.heldout`). One model's windows are in memory at a time, and never all windows of a cube.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
+from include.backtest.heldout import Forecasts, HeldOut, forecast_held_out, hold_out
+from include.backtest.windows import Cube, Windows, sample_windows
 from include.errors import InputError
 from include.lake.bars import MOST_MISSING, BarCube
-from include.training.heldout import Forecasts, HeldOut, forecast_held_out, hold_out
-from include.training.windows import Cube, Windows, sample_windows
 from models.catalog import build_model
 from models.protocol import Model
 from models.protocol import OnProgress as OnStep

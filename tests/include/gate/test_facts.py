@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from include.training.facts import _measure_difference, measure_facts
+from include.backtest.heldout import hold_out
+from include.gate.facts import _measure_difference, measure_facts
 from include.training.fit import read_fit
-from include.training.heldout import hold_out
-from tests.include.training.conftest import Own
+from tests.include.conftest import Own
 
 
 def test_a_sound_graph_is_quick_small_and_repeats(fitted_home: Own) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from include.errors import InputError
-from include.training.paired import choose_block, compare_pairs
+from include.gate.paired import choose_block, compare_pairs
 
 TEST = {"alpha": 0.05, "reps": 999, "block": 4, "seed": 1}
 

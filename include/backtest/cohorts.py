@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from include.backtest.heldout import HeldOut
 from include.lake.bars import BarCube
 from include.schema import TARGETS, WINDOW_COLUMNS
-from include.training.guards import DECILES, split_deciles
-from include.training.heldout import HeldOut
+
+DECILES = 10
 
 VOLATILITY_SESSIONS = 40
 """Sessions up to an origin over which a symbol's volatility is measured. Over fewer, one that happened to be calm has
@@ -111,3 +113,23 @@ def _group_ages(cube: BarCube, held: HeldOut) -> npt.NDArray[np.int64]:
     origin, symbol = np.nonzero(held.cells)
     ages = origin + held.origins.start - listed[symbol]
     return np.asarray(np.searchsorted(list(AGES.values()), ages, side="right") - 1)
+
+
+def split_deciles(cells: npt.NDArray[np.bool_], volatility: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.int64]:
+    """Number the judged cells 0..9 by volatility, over all sessions together.
+
+    Parameters
+    ----------
+    cells
+        bool (n_sessions, n_symbols), those judged.
+    volatility
+        (n_sessions, n_symbols), NaN where it is not known.
+
+    Returns
+    -------
+    int64 (n_cells,), in the order of `volatility[cells]`; -1 where it is not known.
+    """
+    values = volatility[cells]
+    known = np.isfinite(values)
+    edges = np.quantile(values[known], np.arange(1, DECILES) / DECILES) if known.any() else np.zeros(DECILES - 1)
+    return np.where(known, np.searchsorted(edges, values, side="right"), -1)

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from include.backtest.heldout import HeldOut
+from include.backtest.windows import build_windows
+from include.gate.guards import ModelFacts
 from include.lake.bars import BarCube
 from include.scoring.graph import load_graph, run_graph
-from include.training.guards import ModelFacts
-from include.training.heldout import HeldOut
-from include.training.windows import build_windows
 
 SCORED_WINDOWS = 10_000
 """Windows of one scoring, whatever the snapshot holds: what a full universe has."""

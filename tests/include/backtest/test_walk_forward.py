@@ -10,13 +10,13 @@ import numpy as np
 import onnx
 import pytest
 
+from include.backtest import walk_forward as module
+from include.backtest.walk_forward import Origin, WalkForward, split_origins, walk_forward
 from include.errors import InputError
-from include.training import backtest
-from include.training.backtest import Origin, WalkForward, split_origins, walk_forward
 from models.catalog import build_model
 from models.last_close import LastClose
 from models.protocol import Model
-from tests.include.training.cubes import build_cube, walk_bars
+from tests.include.backtest.cubes import build_cube, walk_bars
 
 FIRST, SESSIONS = 40, 52
 BLOCKS = split_origins(FIRST, SESSIONS, 2)
@@ -125,9 +125,9 @@ def is_blind(cut: int) -> bool:
 
 def test_a_model_that_sees_the_future_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """A fit that ends a session too late is told by the same look at the forecasts."""
-    whole, cut = backtest.sample_before, BLOCKS[1].cut
+    whole, cut = module.sample_before, BLOCKS[1].cut
     assert is_blind(cut)
-    monkeypatch.setattr(backtest, "sample_before", lambda bars, cut, **wanted: whole(bars, cut + 1, **wanted))
+    monkeypatch.setattr(module, "sample_before", lambda bars, cut, **wanted: whole(bars, cut + 1, **wanted))
     assert not is_blind(cut)
 
 

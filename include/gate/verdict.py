@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from include.backtest.cohorts import split_deciles
 from include.errors import InputError
-from include.training.guards import (
+from include.gate.guards import (
     Check,
     Deciles,
     GateLimits,
@@ -25,10 +26,9 @@ from include.training.guards import (
     ModelFacts,
     check_bounds,
     check_facts,
-    split_deciles,
     worst_decile,
 )
-from include.training.paired import Array, choose_block, compare_pairs
+from include.gate.paired import Array, choose_block, compare_pairs
 
 ALPHA = 0.0125
 """Chance allowed of a promotion without merit. On few, dependent sessions of uneven volatility the test errs by more
@@ -178,7 +178,7 @@ def judge_challengers(
     naives
         The models that a challenger must beat whoever serves; at least one.
     alpha, reps, block, seed
-        See `include.training.paired.compare_pairs`; alpha is for all challengers together.
+        See `include.gate.paired.compare_pairs`; alpha is for all challengers together.
     volatility
         (n_sessions, n_symbols), known before the session, for the guard on deciles; NaN is left out.
     facts

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from include.errors import InputError
-from include.lake.bars import BarCube
-from include.training.heldout import (
+from include.backtest.heldout import (
     combine_losses,
     forecast_held_out,
     hold_out,
     measure_forecasts,
     measure_volatility,
 )
+from include.errors import InputError
+from include.lake.bars import BarCube
 from models.catalog import build_model
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from include.training.cohorts import LARGEST_MOVE, find_cohorts, measure_volatility
-from include.training.heldout import hold_out
-from tests.include.training.cubes import build_cube, walk_bars
+from include.backtest.cohorts import LARGEST_MOVE, find_cohorts, measure_volatility
+from include.backtest.heldout import hold_out
+from tests.include.backtest.cubes import build_cube, walk_bars
 
 
 def test_volatility_is_the_mean_move_up_to_the_origin() -> None:

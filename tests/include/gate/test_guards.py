@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from include.training.guards import check_bounds, split_deciles, worst_decile
+from include.backtest.cohorts import split_deciles
+from include.gate.guards import check_bounds, worst_decile
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
+from include.backtest.cohorts import Cohort, find_cohorts, measure_volatility
+from include.backtest.heldout import Forecasts, HeldOut
+from include.backtest.intervals import LEVELS, walk_intervals
 from include.lake.bars import BarCube
 from include.schema import TARGETS, WINDOW_COLUMNS
-from include.training.cohorts import Cohort, find_cohorts, measure_volatility
-from include.training.heldout import Forecasts, HeldOut
-from include.training.intervals import LEVELS, walk_intervals
 from models.metrics import absolute_scale, squared_scale
 
 SPANS = (7, 30)

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from include.backtest.windows import Windows, build_windows
 from include.errors import InputError
 from include.lake.bars import MOST_MISSING, BarCube
 from include.schema import TARGETS, WINDOW_COLUMNS
 from include.scoring.graph import load_graph, run_graph
-from include.training.windows import Windows, build_windows
 from models.metrics import mean_absolute_error, relative_error
 
 JUDGED_SESSIONS = 10

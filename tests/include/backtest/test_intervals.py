@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from include.backtest.intervals import FEWEST_SESSIONS, bound, calibrate, scale_errors, walk_intervals
 from include.errors import InputError
-from include.training.intervals import FEWEST_SESSIONS, bound, calibrate, scale_errors, walk_intervals
 
 
 def test_offsets_are_the_ranks_worked_by_hand() -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from benchmarks.gate_power import SPREAD_US, is_promoted, simulate_losses
 from include.errors import InputError
-from include.training.gate import ALPHA, ChallengerVerdict, Comparison, GateVerdict, judge_challengers
-from include.training.guards import GateLimits, ModelFacts
+from include.gate.guards import GateLimits, ModelFacts
+from include.gate.verdict import ALPHA, ChallengerVerdict, Comparison, GateVerdict, judge_challengers
 
 SHAPE = (60, 30)
 SOUND = ModelFacts(coverage={80: 0.81, 95: 0.93}, latency_s=0.4, size_bytes=1_000_000, rerun_difference=0.0)

@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-DECILES = 10
-
 Losses = npt.NDArray[np.floating[Any]]
 Deciles = npt.NDArray[np.int64]
 
@@ -97,26 +95,6 @@ def check_facts(facts: ModelFacts, limits: GateLimits) -> tuple[list[Check], lis
         else:
             checks.append(check_bounds(name, value, at_most=getattr(limits, name)))
     return checks, unchecked
-
-
-def split_deciles(cells: npt.NDArray[np.bool_], volatility: Losses) -> Deciles:
-    """Number the judged cells 0..9 by volatility, over all sessions together.
-
-    Parameters
-    ----------
-    cells
-        bool (n_sessions, n_symbols), those judged.
-    volatility
-        (n_sessions, n_symbols), NaN where it is not known.
-
-    Returns
-    -------
-    int64 (n_cells,), in the order of `volatility[cells]`; -1 where it is not known.
-    """
-    values = volatility[cells]
-    known = np.isfinite(values)
-    edges = np.quantile(values[known], np.arange(1, DECILES) / DECILES) if known.any() else np.zeros(DECILES - 1)
-    return np.where(known, np.searchsorted(edges, values, side="right"), -1)
 
 
 def worst_decile(losses: Losses, other: Losses, deciles: Deciles) -> float:

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import numpy as np
 import pytest
 
-from include.training.plots import (
+from include.backtest.plots import (
     draw_png,
     plot_calibration,
     plot_errors,

@@ -1,0 +1,1 @@
+"""Whether a challenger may serve: the paired test, the guards, the search for leaks."""
