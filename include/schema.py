@@ -142,6 +142,7 @@ PROMOTIONS = pa.schema(
         pa.field("request", pa.string(), nullable=False),
         pa.field("previous_hash", pa.string(), nullable=False),
         pa.field("hash", pa.string(), nullable=False),
+        pa.field("graph_sha256", pa.string()),
     ]
 )
 """The promotion ledger: one line a change of what serves, chained by hash; see `include.registry.ledger`."""

@@ -182,7 +182,8 @@ def roll_back(asked: dict[str, Any], user: str | None, asked_by: str) -> list[st
     settings, to = load_settings(), asked["version"]
     detail, who = describe_rollback(settings, to), f"{user or 'unknown'}, {asked_by}"
     before, after = rollback_version(settings, to=to, who=who, why=asked["why"], detail=detail, request=asked_by)
-    _say(f"Production: version {after} (before: {before or 'none'}); effective from the next run")
+    serves = "serves already" if before == after else f"(before: {before or 'none'}); effective from the next run"
+    _say(f"Production: version {after} {serves}")
     return [newest_session(settings.lake).isoformat()] if asked["rescore"] else []
 
 

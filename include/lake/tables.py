@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
-from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, WriterProperties, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Field, PostCommitHookProperties, WriterProperties, write_deltalake
 from deltalake.exceptions import TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 from filelock import FileLock
@@ -106,6 +106,15 @@ def table_version(lake: Path, table: Table) -> int | None:
 def append_rows(lake: Path, table: Table, rows: pa.Table | pa.RecordBatchReader) -> int:
     """Append rows in one commit and return the table's new version; a reader is written as it comes."""
     return _write(lake, table, rows, mode="append", predicate=None)
+
+
+def add_missing_columns(lake: Path, table: Table) -> None:
+    """Give a table that an earlier release has written the columns that came later, empty in its rows."""
+    opened = find_table(lake, table)
+    known = {field.name for field in opened.schema().fields} if opened else set()
+    missing = [Field.from_arrow(field) for field in table.schema if field.name not in known]
+    if opened and missing:
+        opened.alter.add_columns(missing)
 
 
 def replace_partitions(
@@ -297,7 +306,13 @@ def read_where(
     return found.to_table(columns=names, filter=(pc.field(key) >= low) & (pc.field(key) <= high))
 
 
-def _open_files(table: DeltaTable, files: Sequence[str], form: ds.FileFormat, partition: pa.Field | None) -> ds.Dataset:
+def _open_files(
+    table: DeltaTable,
+    files: Sequence[str],
+    form: ds.FileFormat,
+    partition: pa.Field | None,
+    fields: pa.Schema | None = None,
+) -> ds.Dataset:
     """Open some of a table's files by Arrow's own file system.
 
     Never by `to_pyarrow_table`: that reads through a file system written in Python, and an Arrow thread that frees its
@@ -305,7 +320,8 @@ def _open_files(table: DeltaTable, files: Sequence[str], form: ds.FileFormat, pa
     """
     hive = ds.partitioning(pa.schema([partition]), flavor="hive") if partition else None
     root = _as_path(table.table_uri).rstrip("/")
-    return ds.dataset([_as_path(file) for file in files], format=form, partitioning=hive, partition_base_dir=root)
+    paths = [_as_path(file) for file in files]
+    return ds.dataset(paths, schema=fields, format=form, partitioning=hive, partition_base_dir=root)
 
 
 def _as_path(uri: str) -> str:
@@ -331,5 +347,6 @@ def read_opened(opened: DeltaTable | None, table: Table, *, columns: Sequence[st
     if opened is None or not files:
         return table.schema.empty_table().select(names)
     partition = table.schema.field(table.partition) if table.partition else None
-    found = _open_files(opened, files, ds.ParquetFileFormat(), partition).to_table(columns=names)
+    # The schema is ours and not that of the first file, which an earlier release may have written with fewer columns.
+    found = _open_files(opened, files, ds.ParquetFileFormat(), partition, table.schema).to_table(columns=names)
     return found.cast(pa.schema([table.schema.field(name) for name in names]))

@@ -42,6 +42,8 @@ EXPERIMENT = "closecast"
 GRAPH = "model.onnx"
 REQUEST = "request"
 """Tag of a version: which request registered it."""
+FIT = "fit_sha256"
+"""Tag of a version: the SHA-256 of the graph as it was fitted; MLflow writes it anew."""
 
 
 @dataclass(frozen=True)
@@ -142,14 +144,15 @@ def register_graph(
         Raw windows float32 (n, lookback, 6) and what the graph makes of them, float32 (n, 2).
     tags
         The version's tags: kind and lookback, which `resolve` needs to score, and what led to it. With `request`,
-        which a rerun has in common with a try that died behind this, the rerun finds that try's version.
+        which a rerun has in common with a try that died behind this, and the same `fit_sha256`, the rerun finds that
+        try's version.
 
     Returns
     -------
     int
         The version's number.
     """
-    if (made := find_registered(settings, tags.get(REQUEST))) is not None:
+    if (made := find_registered(settings, tags.get(REQUEST), tags.get(FIT))) is not None:
         return made
     import mlflow
     import onnx
@@ -178,12 +181,16 @@ def register_graph(
     return int(version.version)
 
 
-def find_registered(settings: Settings, request: str | None) -> int | None:
-    """Return the version that a request has registered already; MLflow makes a version and its tags in one commit."""
+def find_registered(settings: Settings, request: str | None, fit: str | None) -> int | None:
+    """Return the version that a request has registered already, of this fit.
+
+    MLflow makes a version and its tags in one commit.
+    """
     if request is None:
         return None
     found = open_registry(settings).look().versions.values()
-    return next((each.version for each in found if each.tags.get(REQUEST) == request), None)
+    said = (request, fit)
+    return next((each.version for each in found if (each.tags.get(REQUEST), each.tags.get(FIT)) == said), None)
 
 
 def _is_registered(client: MlflowClient, name: str) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,10 @@ from include.errors import NotFoundError
 from include.gate.leaks import check_blind, check_blind_graph, check_plausible, spoil_future
 from include.lake.bars import BarCube
 from include.registry.store import GRAPH
+from include.schema import TARGETS
 from include.settings import Settings
-from include.training.record import Retrain, is_done, read_bars, run_step, write_json
+from include.training.done import is_done, run_step, write_json
+from include.training.record import Retrain, read_bars
 from include.training.snapshot import Snapshot
 from models.catalog import build_model
 from models.protocol import FittedModel, Model
@@ -32,6 +35,7 @@ from models.protocol import OnProgress as OnStep
 
 EXAMPLE_WINDOWS = 5
 ORIGINAL, EVIDENCE = "original", "evidence"
+_OF = ("", "last_close_")
 _FIT, _RECORD, _ARRAYS = "fit", "fit.json", "held_out.npz"
 
 Raw = npt.NDArray[np.float32]
@@ -46,7 +50,7 @@ class Fit:
     folder
         Holds its graph and original.
     metrics
-        On the held-out sessions; see `include.backtest.heldout.measure_forecasts`.
+        On the held-out sessions; see `include.backtest.heldout.measure_forecasts` and `name_errors`.
     learning_curve
         Figures of each step of the fit.
     fit_windows, seconds
@@ -121,8 +125,8 @@ def fit_model(
         )
         write_json(folder / _RECORD, said)
 
-    checkpoint = retrain.step(_FIT, f".{name}.checkpoint")
-    run_step(retrain.step(_FIT, name), work)
+    checkpoint = retrain.step(_FIT, f".{name}.{retrain.snapshot_sha256[:12]}.checkpoint")
+    run_step(retrain.step(_FIT, name), work, basis=retrain.basis)
     shutil.rmtree(checkpoint, ignore_errors=True)
     return read_fit(retrain, name)
 
@@ -183,7 +187,19 @@ def _forecast(
         learning_curve=learning_curve,
         threads=settings.threads,
     )
-    return shown | metrics
+    return shown | name_errors(metrics)
+
+
+def name_errors(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Name each target's mean absolute error, last close's too, as `include.backtest.measures` names it.
+
+    Examples
+    --------
+    >>> name_errors({"open_error": 0.01, "open_relative_error": 0.98})
+    {'open_mean_absolute_error': 0.01, 'open_relative_error': 0.98}
+    """
+    short = {f"{of}{target}_error": f"{of}{target}_mean_absolute_error" for of in _OF for target in TARGETS}
+    return {short.get(name, name): value for name, value in metrics.items()}
 
 
 def _choose_windows(settings: Settings, model: Model, cube: BarCube, cut: int) -> Windows:
@@ -216,8 +232,8 @@ def read_fit(retrain: Retrain, name: str) -> Fit:
         It was not.
     """
     folder = retrain.step(_FIT, name)
-    if not is_done(folder):
-        raise NotFoundError("a model must have been fitted", value=name, place=str(folder))
+    if not is_done(folder, retrain.basis):
+        raise NotFoundError("a model must have been fitted on the retrain's snapshot", value=name, place=str(folder))
     return Fit(folder=folder, **json.loads((folder / _RECORD).read_text()))
 
 

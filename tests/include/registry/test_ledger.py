@@ -81,6 +81,7 @@ CHANGES = {
     "request": "x",
     "previous_hash": "f" * 64,
     "hash": "f" * 64,
+    "graph_sha256": "f" * 64,
 }
 
 
@@ -156,7 +157,7 @@ def test_a_rollback_takes_back_what_came_after(moves: list[tuple[str, int]], ser
 def test_lines_are_appended_and_a_clock_set_back_puts_none_before_another(settings: Settings) -> None:
     said = {"from_version": None, "to_version": 1, "action": "promote", "who": "ada", "why": "first"}
     rest = {"moved_at": BEGIN, "detail": None, "request": "a"}
-    first = append_line(settings, [], said | rest)
+    first = append_line(settings, [], said | rest | {"graph_sha256": "a" * 64})
     ahead = replace(first, at=datetime.now(UTC) + timedelta(days=2)).sealed()
     second = append_line(settings, [ahead], said | rest | {"request": "b"})
     assert second.at == ahead.at

@@ -16,8 +16,9 @@ from include.registry.ledger import read_ledger
 from include.registry.store import REQUEST
 from include.registry.verify import verify_ledger
 from include.settings import PROJECT_ROOT
-from include.training.judgement import JUDGEMENT, Judgement
-from include.training.record import is_done, run_step, write_json
+from include.training.done import is_done, run_step, write_json
+from include.training.judgement import Judgement
+from include.training.overrides import JUDGEMENT
 from tests.include.conftest import Own
 from tests.include.training.die import STEPS, do_step
 
