@@ -40,7 +40,7 @@ def test_a_fit_that_was_done_is_not_done_again(own: Own) -> None:
 
 
 def test_a_model_that_was_not_fitted_is_named(own: Own) -> None:
-    with pytest.raises(NotFoundError, match=r"must have been fitted\. Received: bigru"):
+    with pytest.raises(NotFoundError, match=r"must have been fitted on the retrain's snapshot\. Received: bigru"):
         read_fit(own.retrain, "bigru")
 
 
