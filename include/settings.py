@@ -76,8 +76,8 @@ class Settings(BaseSettings):
     )
     mlflow_username: str | None = Field(None, description="User of the MLflow server; by default the home's own.")
     mlflow_password: SecretStr | None = Field(None, description="That user's password.")
-    airflow_port: int | None = Field(None, description="Port of Airflow's pages; a free one by default.")
-    mlflow_port: int | None = Field(None, description="Port of MLflow's pages; a free one by default.")
+    airflow_port: int | None = Field(None, description="Port of Airflow's pages; that of the last start by default.")
+    mlflow_port: int | None = Field(None, description="Port of MLflow's pages; that of the last start by default.")
     symbol_changes: Path | None = Field(
         None, description="CSV of renames and redenominations; symbol_changes.csv in the home by default."
     )

@@ -17,6 +17,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from include.disk import explain_disk
 from include.errors import NotFoundError
 from include.lake.compact import compact_small
 from include.lake.tables import PROMOTIONS, add_missing_columns, append_rows, read_all
@@ -109,6 +110,13 @@ def append_line(settings: Settings, lines: Sequence[Line], said: Mapping[str, An
         The whole ledger as it is.
     said
         from_version, to_version, action, who, why, moved_at, detail, request, graph_sha256.
+
+    Raises
+    ------
+    UnavailableError
+        No room is left on the disk.
+    InputError
+        There is no right to write.
     """
     now = datetime.now(UTC)
     newest = lines[-1] if lines else None
@@ -119,9 +127,10 @@ def append_line(settings: Settings, lines: Sequence[Line], said: Mapping[str, An
         previous_hash=newest.hash if newest else GENESIS,
         **said,
     ).sealed()
-    add_missing_columns(settings.lake, PROMOTIONS)
-    append_rows(settings.lake, PROMOTIONS, pa.Table.from_pylist([asdict(line)], schema=PROMOTIONS.schema))
-    compact_small(settings.lake, PROMOTIONS)
+    with explain_disk("the promotion ledger", PROMOTIONS.path(settings.lake)):
+        add_missing_columns(settings.lake, PROMOTIONS)
+        append_rows(settings.lake, PROMOTIONS, pa.Table.from_pylist([asdict(line)], schema=PROMOTIONS.schema))
+        compact_small(settings.lake, PROMOTIONS)
     return line
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from include.backtest.evidence import write_evidence
 from include.backtest.heldout import Forecasts, forecast_held_out, hold_out, measure_forecasts
 from include.backtest.walk_forward import OnProgress, relay_progress, sample_before
 from include.backtest.windows import Windows
-from include.errors import NotFoundError
+from include.errors import ClosecastError, NotFoundError
 from include.gate.leaks import check_blind, check_blind_graph, check_plausible, spoil_future
 from include.lake.bars import BarCube
 from include.registry.store import GRAPH
@@ -114,6 +115,8 @@ def fit_model(
     ------
     LeakError
         A leak test failed; nothing of the fit is kept.
+    ClosecastError
+        The model itself failed; it is named.
     """
 
     def work(folder: Path) -> None:
@@ -153,21 +156,34 @@ def _learn(settings: Settings, task: _Task, tell: OnStep) -> dict[str, Any]:
     check_blind(training, again)
     assert training.targets is not None  # sample_windows always gives them
     is_resumed, started = task.checkpoint.exists(), time.perf_counter()
-    fitted = model.fit(
-        training.windows,
-        training.targets,
-        seed=settings.seed,
-        threads=settings.threads,
-        on_progress=tell,
-        checkpoint=task.checkpoint,
-    )
-    seconds = time.perf_counter() - started
-    _write_model(fitted, task.folder)
+    with _naming(model.name):
+        fitted = model.fit(
+            training.windows,
+            training.targets,
+            seed=settings.seed,
+            threads=settings.threads,
+            on_progress=tell,
+            checkpoint=task.checkpoint,
+        )
+        seconds = time.perf_counter() - started
+        _write_model(fitted, task.folder)
     check_blind_graph(task.folder / GRAPH, task.cube, spoilt, task.cut, lookback=model.lookback, place=model.name)
     example = training.windows[:EXAMPLE_WINDOWS]
     metrics = _forecast(settings, task, example=example, learning_curve=fitted.learning_curve)
     said = {"metrics": metrics, "fit_windows": len(training), "is_resumed": is_resumed, "seconds": seconds}
     return _describe(model, fitted) | said
+
+
+@contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Turn whatever a model raises into an error that names it; what the disk says is the disk's."""
+    try:
+        yield
+    except (ClosecastError, OSError):
+        raise
+    except Exception as error:
+        rule = "a model must be fitted without an error: mend it, or leave it out (CLOSECAST_MODELS, --model)"
+        raise ClosecastError(rule, value=f"{type(error).__name__}: {error}"[:300], place=name) from error
 
 
 def _forecast(
