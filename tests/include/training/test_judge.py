@@ -157,5 +157,7 @@ def test_a_version_whose_graph_is_another_than_was_judged_is_not_promoted(regist
 
 
 def test_a_naive_version_of_an_earlier_retrain_keeps_the_verdict_of_its_own(registered: Own) -> None:
+    before = show_version(registered.settings, 3).tags
     judge(registered)
-    assert "gate" not in show_version(registered.settings, 3).tags
+    assert show_version(registered.settings, 3).tags == before
+    assert show_version(registered.settings, 4).tags["gate"] == HELD_BACK

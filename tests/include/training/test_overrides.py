@@ -65,7 +65,7 @@ def test_a_verdict_in_the_ledger_is_known_when_its_record_is_gone(registered: Ow
     assert words[judgement.graphs["ridge"]] == Word("serves", registered.retrain.snapshot.holdout_from)
     assert read_ledger(registered.settings)[-1].graph_sha256 == judgement.graphs["ridge"] == judgement.graph
     versions = open_registry(registered.settings).look().versions
-    assert describe_override(registered.settings, versions[5]) is None
+    assert describe_override(registered.settings, versions[4]) is None
 
 
 def test_a_promotion_by_hand_shows_that_no_gate_passed_it(own: Own, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,9 +47,6 @@ def test_a_model_that_fails_is_named_and_the_others_are_fitted(own: Own, monkeyp
     (retrain_id,) = (path.name for path in own.settings.training.glob("by-hand-*"))
     retrain = open_retrain(own.settings, retrain_id)
     assert [read_fit(retrain, name).is_naive for name in ("last_close", "seasonal_naive")] == [True, True]
-        "last_close",
-        "seasonal_naive",
-    ]
     with pytest.raises(NotFoundError):
         read_fit(retrain, "ridge")
     assert [row.version for row in list_versions(own.settings)] == [3, 2, 1]
