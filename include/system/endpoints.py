@@ -11,7 +11,7 @@ import socket
 from dataclasses import asdict, dataclass
 
 from include.errors import InputError, UnavailableError
-from include.registry.artifact import write_atomically
+from include.files import write_atomically
 from include.settings import Settings
 
 _MEMORY = "ports.json"

@@ -16,8 +16,9 @@ from typing import Any
 from filelock import FileLock
 
 from include.disk import explain_disk
+from include.files import write_atomically
 from include.provenance import code_version
-from include.registry.artifact import hash_file, write_atomically
+from include.registry.artifact import hash_file
 
 DONE = "done.json"
 

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from include.backtest.residuals import RESIDUALS
 from include.errors import NotFoundError
 from include.lake.tables import BARS
 from include.provenance import code_version, describe_environment, environment_hash, is_dirty
@@ -158,7 +159,9 @@ def _log_run(settings: Settings, retrain: Retrain, fit: Fit) -> int:
         mlflow.log_dict(retrain.leaks, "leak_tests.json")
         for part in (ORIGINAL, EVIDENCE):
             mlflow.log_artifacts(str(fit.folder / part), part)
-        tags |= {"lookback": str(fit.lookback), FIT: hash_file(fit.graph)} | _log_reference(retrain)
+        mlflow.log_artifact(str(fit.folder / RESIDUALS))
+        tags |= {"lookback": str(fit.lookback), FIT: hash_file(fit.graph)}
+        tags |= {"residuals_sha256": hash_file(fit.folder / RESIDUALS)} | _log_reference(retrain)
         return _register_graph(settings, run, fit, tags)
 
 
@@ -168,6 +171,7 @@ def _describe_origin(settings: Settings, retrain: Retrain, fit: Fit) -> dict[str
         "kind": fit.kind,
         "bars_version": str(retrain.snapshot.bars_version),
         "holdout_from": str(retrain.snapshot.holdout_from),
+        "trained_through": str(retrain.snapshot.last_session),
         "content_sha256": retrain.content_sha256,
         "code_version": code_version(),
         "environment_hash": environment_hash(),
