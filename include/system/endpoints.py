@@ -58,7 +58,11 @@ def choose_endpoints(settings: Settings) -> Endpoints:
     with contextlib.ExitStack() as held:
         bound = {name: held.enter_context(_bind(name, port)) for name, port in fixed.items() if port is not None}
         for name in fixed.keys() - bound.keys():
-            bound[name] = held.enter_context(_bind_again(name, remembered.get(name)))
+            taken = {
+                sock.getsockname()[1] for sock in bound.values()
+            }  # a second socket may be bound where none listens
+            port = remembered.get(name)
+            bound[name] = held.enter_context(_bind_again(name, None if port in taken else port))
         ports = {name: int(sock.getsockname()[1]) for name, sock in bound.items()}
     return Endpoints(**ports)
 
