@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock
 
+from include.disk import explain_disk
 from include.errors import NotFoundError, UnavailableError
 from include.registry.api import (
     CHAMPION,
@@ -108,16 +109,37 @@ def prepare_store(settings: Settings) -> None:
     """Make or migrate the local store's database, one process at a time: two at once leave it half made."""
     if settings.tracking_uri.startswith("http"):
         return
-    (settings.mlflow_home / "artifacts").mkdir(parents=True, exist_ok=True)
+    with explain_disk("MLflow's store", str(settings.mlflow_home)):
+        (settings.mlflow_home / "artifacts").mkdir(parents=True, exist_ok=True)
     marker = settings.mlflow_home / "prepared-by"
     installed = metadata.version("mlflow")
     with FileLock(settings.mlflow_home / ".prepare.lock"):
         if marker.exists() and marker.read_text() == installed:
             return
-        from mlflow.tracking import MlflowClient
-
-        MlflowClient(settings.tracking_uri).search_experiments(max_results=1)
+        _make_store(settings)
         marker.write_text(installed)
+
+
+def _make_store(settings: Settings) -> None:
+    """Make or migrate the database; one that could not be made is removed, since MLflow cannot go on with half of it.
+
+    Raises
+    ------
+    UnavailableError
+        SQLite cannot write: the disk is full, or read only.
+    """
+    from mlflow.tracking import MlflowClient
+    from sqlalchemy.exc import OperationalError
+
+    database = settings.mlflow_home / "mlflow.db"
+    was_there = database.exists()
+    try:
+        MlflowClient(settings.tracking_uri).search_experiments(max_results=1)
+    except OperationalError as error:
+        if not was_there:
+            database.unlink(missing_ok=True)
+        rule = "MLflow's database must be writable, and there must be room for it"
+        raise UnavailableError(rule, value=str(error.orig), place=str(database)) from error
 
 
 def _create_experiment(client: MlflowClient, settings: Settings) -> None:
@@ -181,7 +203,7 @@ def register_graph(
     return int(version.version)
 
 
-def find_registered(settings: Settings, request: str | None, fit: str | None) -> int | None:
+def find_registered(settings: Settings, request: str | None, fit: str | None = None) -> int | None:
     """Return the version that a request has registered already, of this fit.
 
     MLflow makes a version and its tags in one commit.
