@@ -43,10 +43,10 @@ COHORTS = 10
 FEW_SCORES = 200
 """A cohort of so many scores weighs as much as the whole pool, one of thousands nearly stands alone."""
 
-ADAPTATION = 0.25
-"""How fast the share outside adapts, over that share: the step size of the paper is 0.05 for 80 %."""
+ADAPTATION = 0.5
+"""How fast the share outside adapts, over that share: the step size of the paper is 0.1 for 80 %."""
 
-LARGEST_ADAPTATION = 2.0
+LARGEST_ADAPTATION = 4.0
 """The share outside stays within its level's, divided and multiplied by this: a wild month must not end in bounds
 without end, nor a still one in none."""
 
