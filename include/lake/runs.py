@@ -42,7 +42,8 @@ from include.schema import BOUNDS
 CONTENT = ("target_session", "symbol", "target", "predicted", *BOUNDS, "last_close", "volatility", "status", "reason")
 """Columns of a forecast that differ from row to row; all others are the run's, and its row has them too."""
 
-ORDER = [(name, "ascending") for name in ("symbol", "target_session", "target")]
+ORDER = [("symbol", "ascending"), ("target_session", "ascending"), ("target", "descending")]
+"""Of a run's rows as they are written: the open before the close."""
 
 
 @dataclass(frozen=True)

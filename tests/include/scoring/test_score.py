@@ -19,7 +19,7 @@ from include.lake.tables import ADHOC_PREDICTIONS, BARS
 from include.market.exchange import simulate_exchange, write_exchange
 from include.schema import PREDICTIONS, TARGETS, Status
 from include.scoring.publish import publish_session, widen_run
-from include.scoring.rows import FALLBACK_REASON, Forecasts, build_rows
+from include.scoring.rows import FALLBACK_REASON, Forecasts, build_rows, check_rows
 from include.scoring.score import begin_run, finish_run, predict_symbols, score_part, score_session
 from include.scoring.universe import Universe
 from include.settings import Settings
