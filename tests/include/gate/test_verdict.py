@@ -45,7 +45,7 @@ def count_promoted(pairs: int, *, skill: float, dependence: float) -> int:
     promoted = 0
     for seed in range(SEEDS_OF_PAIRS, SEEDS_OF_PAIRS + pairs):
         rng, skills = np.random.default_rng(seed), {"champion": 1.0, "last_close": 1.1, "challenger": skill}
-        promoted += is_promoted(simulate_losses(rng, skills, n_symbols=20, dependence=dependence), seed=1)
+        promoted += is_promoted(simulate_losses(rng, skills, n_symbols=50, dependence=dependence), seed=1)
     return promoted
 
 
