@@ -199,6 +199,7 @@ def _forecast(
     check_plausible(metrics, place=task.model.name)
     shown = write_evidence(
         task.folder / EVIDENCE,
+        model=task.model.name,
         cube=task.cube,
         held=held,
         forecasts=forecasts,
