@@ -124,6 +124,7 @@ PREDICTIONS = pa.schema(
         pa.field("code_version", pa.string(), nullable=False),
         pa.field("run_id", pa.string(), nullable=False),
         pa.field("scored_at", _UTC, nullable=False),
+        pa.field("upload_sha256", pa.string()),
     ]
 )
 

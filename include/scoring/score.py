@@ -238,6 +238,7 @@ def _stamp(
         "code_version": code_version(),
         "run_id": run_id,
         "scored_at": datetime.now(UTC),
+        "upload_sha256": None,
     }
     schema = PREDICTIONS.schema
     for name, value in constants.items():
