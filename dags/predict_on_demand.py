@@ -51,7 +51,7 @@ def predict(session, symbols, version, upload, asked_by):
 def predict_on_demand():
     """Score once."""
     asked = ["{{ params.session }}", "{{ params.symbols }}", "{{ params.version }}", "{{ params.upload }}"]
-    predict(*asked, "{{ run_id }}")
+    predict(*asked, "{{ dag.dag_id }}/{{ run_id }}")
 
 
 predict_on_demand()

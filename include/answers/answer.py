@@ -14,12 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from include.answers.blocks import Sinks, forecast_upload
-from include.answers.files import copy_file, place_file, require_placeable
+from include.answers.files import copy_file, require_placeable
 from include.answers.record import AnswerReport, ask, find_answer, keep_record, place_of, refusals_of
 from include.answers.refusals import RefusalList
 from include.answers.sheet import Sheet
 from include.answers.trail import Trail
 from include.disk import explain_disk
+from include.files import open_placed
 from include.ingest.inbox import open_source, require_finished, require_unchanged
 from include.ingest.store import keep_upload
 from include.registry.artifact import ModelVersion
@@ -100,10 +101,10 @@ def _answer(
         Sheet(symbols, upload.name, settings.scratch) as sheet,
         Trail(settings, model, symbols=symbols, **stamp) as trail,
     ):
-        with place_file(refused) as out, RefusalList(out) as refusals:
+        with open_placed(refused) as out, RefusalList(out) as refusals:
             tally = forecast_upload(settings, upload, model, Sinks(sheet, trail, refusals))
         forecast_s = time.perf_counter() - clock
-        with place_file(answer) as out, ThreadPoolExecutor(1, thread_name_prefix="trail-commit") as pool:
+        with open_placed(answer) as out, ThreadPoolExecutor(1, thread_name_prefix="trail-commit") as pool:
             committed = pool.submit(trail.commit)
             written = sheet.write(out, lookback=model.lookback, model_version=model.version)
             committed.result()

@@ -66,7 +66,7 @@ def forecast_upload(settings: Settings, upload: Upload, model: ModelVersion, sin
     waiting = {entry.name for entry in suite if isinstance(entry, SessionHasClosed)}
     assert model.onnx is not None
     graph = load_graph(model.onnx, threads=settings.threads)
-    ahead = OneStepAhead(graph, len(upload.bars.symbols), model.lookback, upload.name)
+    ahead = OneStepAhead(graph, len(upload.bars.symbols), model, upload.name)
     duplicates, is_final = 0, True
     for group in upload.bars.groups(_GROUP_ROWS):
         verdict = judge_rows(_join_chunks(group), rules)

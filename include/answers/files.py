@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 import shutil
-import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
 
 from include.errors import InputError
+from include.files import open_placed
 from include.ingest.inbox import address_of
 from include.object_store import ObjectStore, is_object_url
 from include.settings import Settings
 from include.uploads.source import Source, is_finished
-
-
-@contextmanager
-def place_file(path: Path) -> Iterator[IO[bytes]]:
-    """Open a new file that gets its name when all of it is written; of one that fails nothing stays."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
-    try:
-        with partial.open("xb") as out:
-            yield out
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def require_placeable(out: Path | str | None, source: Source) -> None:
@@ -52,7 +37,7 @@ def copy_file(settings: Settings, path: Path, out: Path | str) -> str:
         if is_object_url(str(out)):
             ObjectStore(retry_s=settings.store_retry_s).write(stream, str(out))
         else:
-            with place_file(Path(out)) as copy:
+            with open_placed(Path(out)) as copy:
                 shutil.copyfileobj(stream, copy, 1 << 20)
     return str(out)
 

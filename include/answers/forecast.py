@@ -16,8 +16,10 @@ import pyarrow as pa
 from include.answers.windows import Codes, RollingWindows
 from include.lake.bars import MOST_MISSING
 from include.lake.dense import read_floats
+from include.registry.artifact import ModelVersion
 from include.schema import TARGETS, WINDOW_COLUMNS, Status
 from include.scoring.graph import run_graph
+from include.scoring.rows import FALLBACK_REASON
 
 STATUSES = tuple(Status)
 SCORED, FALLBACK, TOO_SHORT, MISSING = (
@@ -111,7 +113,7 @@ def say_reason(status: int, count: int, lookback: int) -> str | None:
     if status == MISSING:
         return f"no row for {count} session(s) before it, at most {MOST_MISSING} may be missing"
     if status == FALLBACK:
-        return "the model gave no finite number, so the last close stands"
+        return FALLBACK_REASON
     return None
 
 
@@ -124,15 +126,15 @@ class OneStepAhead:
         As `include.scoring.graph.load_graph` gives it.
     symbols
         How many the upload has.
-    lookback
-        Sessions in the graph's window.
+    model
+        The graph's window and horizons, of which the first is wanted.
     place
         File name, for messages.
     """
 
-    def __init__(self, graph: Any, symbols: int, lookback: int, place: str) -> None:
-        self._graph, self._lookback = graph, lookback
-        self._windows = RollingWindows(symbols, lookback, place)
+    def __init__(self, graph: Any, symbols: int, model: ModelVersion, place: str) -> None:
+        self._graph, self._lookback, self._horizons = graph, model.lookback, model.horizons
+        self._windows = RollingWindows(symbols, model.lookback, place)
         self._session_days = np.empty(0, np.int32)
         self._newest = Origins.none(symbols)
 
@@ -196,7 +198,9 @@ class OneStepAhead:
     def _run_batches(self, windows: npt.NDArray[np.float32]) -> Floats:
         found = np.empty((len(windows), len(TARGETS)))
         for start in range(0, len(windows), BATCH_WINDOWS):
-            found[start : start + BATCH_WINDOWS] = run_graph(self._graph, windows[start : start + BATCH_WINDOWS])
+            part = windows[start : start + BATCH_WINDOWS]
+            returns = run_graph(self._graph, part, horizons=self._horizons)
+            found[start : start + len(part)] = returns.reshape(len(part), -1, len(TARGETS))[:, 0]
         return found
 
     def _find_before(self, codes: Codes, made: Origins) -> Origins:
@@ -215,11 +219,13 @@ class OneStepAhead:
         """Turn log returns into prices with a status; `where` is symbol, day and session of what is forecast."""
         codes, days, position = where
         absent = position - origins.position - 1
-        finite = np.asarray(np.isfinite(origins.returns).all(axis=1))
-        rules = [origins.observed < self._lookback - MOST_MISSING, absent > MOST_MISSING, ~finite]
+        with np.errstate(over="ignore"):
+            predicted = origins.last_close[:, None] * np.exp(origins.returns)
+        stands_in = ~(np.isfinite(predicted) & (predicted > 0)).all(axis=1)
+        predicted[stands_in] = origins.last_close[stands_in, None]
+        rules = [origins.observed < self._lookback - MOST_MISSING, absent > MOST_MISSING, stands_in]
         status = np.select(rules, [TOO_SHORT, MISSING, FALLBACK], SCORED).astype(np.int8)
         count = np.select(rules[:2], [origins.observed, absent], 0).astype(np.int32)
-        predicted = origins.last_close[:, None] * np.exp(np.where(finite[:, None], origins.returns, 0.0))
         predicted[(status == TOO_SHORT) | (status == MISSING)] = np.nan
         as_of = np.append(self._session_days, np.int32(-1))[origins.position]  # a position of -1 takes the last
         return Forecasts(codes, days, as_of.astype(np.int32), predicted, actual, origins.last_close, status, count)

@@ -12,9 +12,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from include.files import write_atomically
 from include.provenance import code_version, environment_hash
 from include.quality.suites import load_suites
-from include.registry.artifact import ModelVersion, write_atomically
+from include.registry.artifact import ModelVersion
 from include.settings import Settings
 
 

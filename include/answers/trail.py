@@ -62,6 +62,7 @@ class Trail:
             "settings_hash": settings.fingerprint(),
             "environment_hash": environment_hash(),
             "code_version": code_version(),
+            "shards": 1,
             "run_id": run_id,
             "scored_at": datetime.now(UTC),
             "upload_sha256": upload_sha256,

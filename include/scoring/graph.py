@@ -25,8 +25,10 @@ def load_graph(path: Path, *, threads: int) -> Any:
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def run_graph(graph: Any, windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def run_graph(graph: Any, windows: npt.NDArray[np.float32], *, horizons: int = 1) -> npt.NDArray[np.float32]:
     """Return log returns against the last close, (n_symbols, 2), of raw windows, (n_symbols, lookback, 6).
+
+    Of a model with several horizons, (n_symbols, n_horizons, 2).
 
     Raises
     ------
@@ -34,7 +36,8 @@ def run_graph(graph: Any, windows: npt.NDArray[np.float32]) -> npt.NDArray[np.fl
         The graph gives arrays of another number or shape.
     """
     found = graph.run(None, {graph.get_inputs()[0].name: windows})
-    expected, shapes = (len(windows), len(TARGETS)), [np.shape(each) for each in found]
+    ahead = () if horizons == 1 else (horizons,)
+    expected, shapes = (len(windows), *ahead, len(TARGETS)), [np.shape(each) for each in found]
     if shapes != [expected]:  # (n_symbols, 1) would become both targets without a word
         raise InputError(f"a graph must give one array of log returns {expected}", value=shapes)
     result: npt.NDArray[np.float32] = found[0]

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from include.answers.files import find_adhoc, place_file, require_whole
+from include.answers.files import find_adhoc, require_whole
 from include.errors import InputError
+from include.files import open_placed
 from include.settings import Settings
 
 
@@ -40,7 +41,7 @@ def test_a_file_that_fails_half_way_leaves_the_old_one(tmp_path: Path) -> None:
     path.write_text("old")
 
     def fail_half_way() -> None:
-        with place_file(path) as out:
+        with open_placed(path) as out:
             out.write(b"new")
             raise ValueError("half way")
 
