@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -90,9 +91,13 @@ def test_a_forecast_does_not_change_when_what_came_after_does(ask: Ask) -> None:
         assert shorter.xs(symbol)["pred_open"][12] == pytest.approx(chart.xs(symbol)["pred_open"][12], rel=1e-6)
 
 
-def test_the_lakes_own_rows_get_the_forecasts_of_scoring(trained_home: TrainedHome, ask: Ask, tmp_path: Path) -> None:
+def test_the_lakes_own_rows_get_the_forecasts_of_scoring(
+    trained_home: TrainedHome, settings: Settings, ask: Ask
+) -> None:
     as_of = date(2024, 3, 20)
-    bars = open_bars(trained_home.settings.lake)
+    written = shutil.ignore_patterns("promotions", "predictions", "adhoc_predictions", "scoring_runs", "calibrations")
+    shutil.copytree(trained_home.settings.lake, settings.lake, ignore=written)
+    bars = open_bars(settings.lake)
     sessions = sessions_up_to(bars, as_of, count=LOOKBACK + 2)
     cube = read_cube(bars, sessions)
     lines = [
@@ -102,8 +107,8 @@ def test_the_lakes_own_rows_get_the_forecasts_of_scoring(trained_home: TrainedHo
         if cube.mask[at, code]
     ]
     report, chart = ask(lines)
-    scored = predict_symbols(trained_home.settings, as_of)
-    run = read_run(trained_home.settings.lake, as_of, scored.run_id, table=ADHOC_PREDICTIONS).to_pylist()
+    scored = predict_symbols(settings, as_of)
+    run = read_run(settings.lake, as_of, scored.run_id, table=ADHOC_PREDICTIONS).to_pylist()
     wanted = {row["symbol"]: row["predicted"] for row in run if row["target"] == "open" and row["status"] == "scored"}
     newest = chart[chart["date"] == str(as_of + timedelta(days=1))].reset_index().set_index("symbol")
     assert len(wanted) > 60
