@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pytest
 
+from include import tasks
 from include.answers.answer import predict_upload
 from include.answers.record import AnswerReport
 from include.answers.trail import NO_BARS
@@ -276,6 +277,23 @@ def test_what_is_too_much_for_memory_goes_by_files_and_says_the_same(
     added, rows = added.sort_by(order), rows.sort_by(order)
     assert added.select(keys).equals(rows.select(keys))
     assert added["predicted"].to_pylist() == pytest.approx(rows["predicted"].to_pylist(), rel=1e-6)
+
+
+def test_a_task_answers_a_file_below_the_inbox_and_says_where(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "load_settings", lambda: settings)
+    folder = settings.inbox / "adhoc"
+    folder.mkdir(parents=True)
+    (folder / "desk.csv").write_text("\n".join([HEADER, *make_lines("BTC", range(12)), ""]))
+    path = Path(tasks.predict(None, None, 1, "desk.csv", "predict_on_demand/manual"))
+    assert path.parent == settings.answers
+    assert read_chart(path)["model_version"].unique().tolist() == [1]
+    assert (folder / "desk.csv").exists()
+    with pytest.raises(InputError, match="answered whole"):
+        tasks.predict("2024-01-01", None, None, "desk.csv", "x")
+    with pytest.raises(InputError, match="plain name"):
+        tasks.predict(None, None, None, "/etc/passwd", "x")
 
 
 def test_a_copy_is_placed_whole_and_never_over_the_upload(ask: Ask, tmp_path: Path) -> None:
