@@ -135,6 +135,7 @@ PREDICTIONS = pa.schema(
         pa.field("shards", pa.int64(), nullable=False),
         pa.field("run_id", pa.string(), nullable=False),
         pa.field("scored_at", _UTC, nullable=False),
+        pa.field("upload_sha256", pa.string()),
     ]
 )
 

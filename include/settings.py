@@ -141,6 +141,11 @@ class Settings(BaseSettings):
         return f"{self.uploads}/kept" if self.uploads else str(self.home / "uploads")
 
     @property
+    def adhoc_url(self) -> str:
+        """Where files wait that are to be answered and are no uploads of a session: below the inbox, never ingested."""
+        return f"{self.inbox_url}/adhoc"
+
+    @property
     def has_object_store(self) -> bool:
         """Whether uploads land in an object store, and not in a folder."""
         return bool(self.uploads and self.uploads.startswith(OBJECT_SCHEME))
@@ -206,6 +211,11 @@ class Settings(BaseSettings):
     def published(self) -> Path:
         """Forecasts as files, one CSV and one Parquet a session."""
         return self.home / "published"
+
+    @property
+    def answers(self) -> Path:
+        """Answers to files that are no part of the lake, named by their SHA-256 and the model's version."""
+        return self.home / "answers"
 
     @property
     def data_docs(self) -> Path:

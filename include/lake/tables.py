@@ -115,6 +115,8 @@ def table_version(lake: Path, table: Table) -> int | None:
 
 def append_rows(lake: Path, table: Table, rows: pa.Table | pa.RecordBatchReader) -> int:
     """Append rows in one commit and return the table's new version; a reader is written as it comes."""
+    if (opened := find_table(lake, table)) is not None:
+        _add_columns(opened, table)
     return _write(lake, table, rows, mode="append", predicate=None)
 
 

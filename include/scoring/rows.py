@@ -121,6 +121,7 @@ def stamp_rows(rows: pa.Table, plan: Plan, scored_at: datetime) -> pa.Table:
         "shards": plan.shards,
         "run_id": plan.run_id,
         "scored_at": scored_at,
+        "upload_sha256": None,  # bars were read
     }
     for name, value in constants.items():
         field = PREDICTIONS.field(name)
