@@ -51,7 +51,7 @@ def make_session(session: date, symbols: int) -> pa.Table:
     wide = np.exp(np.abs(rng.normal(0, 0.01, (2, symbols))))
     prices = [opened, np.maximum(opened, close) * wide[0], np.minimum(opened, close) / wide[1], close]
     names = ("symbol", "session", *WINDOW_COLUMNS)
-    symbol = pa.array([f"sim{number:05d}" for number in range(symbols)])
+    symbol = pa.array([f"sim{number:07d}" for number in range(symbols)])
     day = pa.repeat(pa.scalar(session, pa.date32()), symbols)
     volume = level * np.exp(rng.normal(5, 1, symbols))
     return pa.table([symbol, day, *prices, volume, volume * 100], names=names)

@@ -28,8 +28,8 @@ from include.scoring.rows import Forecasts, build_rows, check_rows
 from include.scoring.universe import Universe, judge_universe
 from include.settings import Settings
 
-WINDOWS_AT_ONCE = 1 << 15
-"""Windows that a graph is given in one call: what it holds in between grows with them."""
+SYMBOLS_AT_ONCE = 1 << 15
+"""Symbols that a graph is given in one call, and volatility measured of: what is held in between grows with them."""
 
 
 def score_shard(settings: Settings, plan: Plan, shard: int = 0) -> pa.Table:
@@ -46,6 +46,11 @@ def score_shard(settings: Settings, plan: Plan, shard: int = 0) -> pa.Table:
         A symbol was asked for that the session's universe does not have.
     """
     cube, universe = read_universe(settings, plan)
+    return score_symbols(settings, plan, cube, universe, shard)
+
+
+def score_symbols(settings: Settings, plan: Plan, cube: BarCube, universe: Universe, shard: int = 0) -> pa.Table:
+    """Forecast the symbols of one shard of a universe that was read; as `score_shard`."""
     chosen = assign_shards(cube.symbols, plan.shards) == shard
     if plan.symbols is not None:
         chosen &= _find_symbols(cube, plan)
@@ -58,13 +63,20 @@ def score_shard(settings: Settings, plan: Plan, shard: int = 0) -> pa.Table:
 
 
 def read_universe(settings: Settings, plan: Plan) -> tuple[BarCube, Universe]:
-    """Read the bars that a run goes by, and judge each symbol as it was known then."""
+    """Read the bars that a run goes by, of the symbols that are asked for, and judge each as it was known then."""
     bars = open_bars(settings.lake, version=plan.bars_version)
     window = max(plan.model.lookback, VOLATILITY_SESSIONS + 1)
-    sessions = sessions_up_to(bars, plan.as_of, count=max(settings.universe_sessions, window))
-    cube = read_cube(bars, sessions, window=window, changes=_load_changes(settings, plan))
+    sessions = sessions_up_to(bars, plan.as_of, count=sessions_read(settings, plan.model.lookback))
+    changes, lookback = _load_changes(settings, plan), plan.model.lookback
+    # Volatility takes more sessions than the model looks back on, but of open and close alone.
+    cube = read_cube(bars, sessions, window=window, whole=lookback, symbols=plan.symbols, changes=changes)
     refused = _quarantined(settings, plan.as_of)
-    return cube, judge_universe(cube, newest=len(sessions) - 1, lookback=plan.model.lookback, quarantined=refused)
+    return cube, judge_universe(cube, newest=len(sessions) - 1, lookback=lookback, quarantined=refused)
+
+
+def sessions_read(settings: Settings, lookback: int) -> int:
+    """Return how many sessions up to its own a score reads: for universe, window and volatility."""
+    return max(settings.universe_sessions, lookback, VOLATILITY_SESSIONS + 1)
 
 
 def _load_changes(settings: Settings, plan: Plan) -> SymbolChanges:
@@ -103,8 +115,10 @@ def select_symbols(cube: BarCube, chosen: npt.NDArray[np.bool_]) -> BarCube:
 def forecast_universe(settings: Settings, plan: Plan, cube: BarCube, universe: Universe) -> Forecasts:
     """Forecast the symbols of a cube that can be, and lay the intervals."""
     log_returns = forecast_log_returns(settings, plan.model, cube, universe)
-    newest = len(cube.values) - 1
-    volatility = measure_volatility(cube.values, range(newest, newest + 1))[0].astype(np.float64)
+    newest, volatility = len(cube.values) - 1, np.empty((len(cube.symbols), len(TARGETS)))
+    for some in _split(np.arange(len(cube.symbols))):
+        each = slice(some[0], some[-1] + 1)
+        volatility[each] = measure_volatility(cube.values[:, each], range(newest, newest + 1))[0]
     bounds = np.full((*log_returns.shape, len(BOUNDS)), np.nan)
     calibration = load_calibration(settings, plan.calibration_version)
     if calibration is not None:
@@ -139,5 +153,5 @@ def forecast_log_returns(
 
 
 def _split(chosen: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
-    for start in range(0, len(chosen), WINDOWS_AT_ONCE):
-        yield chosen[start : start + WINDOWS_AT_ONCE]
+    for start in range(0, len(chosen), SYMBOLS_AT_ONCE):
+        yield chosen[start : start + SYMBOLS_AT_ONCE]
