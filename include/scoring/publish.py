@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
@@ -49,9 +50,22 @@ def widen_run(run: pa.Table) -> pa.Table:
         if not rows["symbol"].equals(first["symbol"]):
             raise ClosecastError("a symbol must have one row for each target", value=rows.num_rows, place=target)
     wide = first.select(list(SHARED))
+    wide = wide.set_column(SHARED.index("reason"), "reason", _join_reasons(by_target))
     for position, (target, rows) in enumerate(by_target.items()):
         wide = wide.add_column(4 + position, f"pred_{target}", rows["predicted"])
     return wide
+
+
+def _join_reasons(by_target: dict[str, pa.Table]) -> pa.Array:
+    """Give a symbol the first target's reason, and those of the others that fell back where the first did not."""
+    first, *others = by_target
+    reasons: list[str | None] = by_target[first]["reason"].to_pylist()
+    for target in others:
+        rows = by_target[target]
+        differs = pc.not_equal(rows["status"], by_target[first]["status"])
+        for position in np.flatnonzero(differs):
+            reasons[position] = f"{target}: {rows['reason'][int(position)].as_py()}"
+    return pa.array(reasons, pa.string())
 
 
 def _place(path: Path, write: Callable[[Path], None]) -> None:

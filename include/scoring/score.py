@@ -29,6 +29,7 @@ from include.registry.artifact import ModelVersion
 from include.registry.resolve import resolve_version
 from include.schema import TARGETS, Status
 from include.scoring.graph import load_graph, run_graph
+from include.scoring.inputs import explain_silence, fill_unforecast
 from include.scoring.universe import Universe, judge_universe
 from include.settings import Settings
 
@@ -108,14 +109,14 @@ def _score(
     clock.lap("resolve")
     bars = open_bars(settings.lake)
     sessions = sessions_up_to(bars, as_of, count=max(settings.universe_sessions, model.lookback))
-    cube = read_cube(bars, sessions, window=model.lookback, changes=load_symbol_changes(settings))
+    cube = read_cube(bars, sessions, window=model.lookback, changes=load_symbol_changes(settings), precision=np.float64)
     universe = judge_universe(cube, newest=len(sessions) - 1, quarantined=_quarantined(settings, as_of))
     clock.lap("read")
-    log_returns = forecast_log_returns(settings, model, cube, universe)
+    log_returns, reasons = forecast_log_returns(settings, model, cube, universe)
     clock.lap("onnx")
     run = f"{run_id or 'manual'}/{uuid.uuid4().hex[:12]}"
     target_session = next_session(settings.calendar, as_of)
-    rows = build_rows(cube, universe, log_returns)
+    rows = build_rows(cube, universe, log_returns, reasons)
     rows = _choose_symbols(rows, symbols, as_of)
     stamped = _stamp(rows, settings, model, cube, as_of=as_of, target_session=target_session, run_id=run)
     append_rows(settings.lake, table, stamped)
@@ -158,48 +159,70 @@ def _quarantined(settings: Settings, as_of: date) -> set[str]:
 
 def forecast_log_returns(
     settings: Settings, model: ModelVersion, cube: BarCube, universe: Universe
-) -> npt.NDArray[np.float64]:
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.object_]]:
     """Run the model's graph over the scoreable symbols.
 
     Returns
     -------
-    numpy.ndarray
-        float64 (n_symbols, 2), NaN where a symbol was not asked or the graph gave no finite number.
+    log_returns : numpy.ndarray
+        float64 (n_symbols, 2), NaN where a symbol was not asked or the graph gave no finite number for one of the
+        targets that it forecasts.
+    reasons : numpy.ndarray
+        (n_symbols, 2), what the artifact itself says of a forecast that is missing, else None.
     """
     if model.onnx is None:
         raise ClosecastError("a version must have its graph at hand", value=model.version, place=model.name)
     chosen = np.flatnonzero(universe.scoreable)
     result = np.full((len(cube.symbols), len(TARGETS)), np.nan)
+    reasons = np.full(result.shape, None, dtype=object)
     if len(chosen):
+        graph, symbols = load_graph(model.onnx, threads=settings.threads), cube.symbols[chosen]
         windows = np.ascontiguousarray(cube.values[:, chosen].swapaxes(0, 1))
-        found = run_graph(load_graph(model.onnx, threads=settings.threads), windows).astype(np.float64)
-        found[~np.isfinite(found).all(axis=1)] = np.nan
-        result[chosen] = found
-    return result
+        found = run_graph(graph, windows, symbols).astype(np.float64)
+        is_silent = ~np.isfinite(found)
+        fill_unforecast(graph, found)
+        is_silent[~np.isfinite(found).all(axis=1)] = True
+        result[chosen] = np.where(is_silent, np.nan, found)
+        reasons[chosen] = explain_silence(graph, symbols, found)
+    return result, reasons
 
 
-def build_rows(cube: BarCube, universe: Universe, log_returns: npt.NDArray[np.float64]) -> pa.Table:
+def build_rows(
+    cube: BarCube,
+    universe: Universe,
+    log_returns: npt.NDArray[np.float64],
+    reasons: npt.NDArray[np.object_] | None = None,
+) -> pa.Table:
     """Turn forecasts into rows: two a symbol, ordered by symbol and target.
+
+    Parameters
+    ----------
+    cube, universe
+        (n_symbols,) of them.
+    log_returns, reasons
+        (n_symbols, 2), from `forecast_log_returns`; a forecast that is missing without a reason has `FALLBACK_REASON`.
 
     Returns
     -------
     pyarrow.Table
         symbol, target, predicted, last_close, status, reason; `predicted` is null where there is no forecast.
     """
-    failed = universe.scoreable & ~np.isfinite(log_returns[:, 0])
-    status, reason = universe.status.copy(), universe.reason.copy()
-    status[failed], reason[failed] = Status.FALLBACK.value, FALLBACK_REASON
-    returns = np.where(failed[:, None], 0.0, log_returns)
-    predicted = cube.last_close[:, None] * np.exp(returns)
     count = len(TARGETS)
+    failed = universe.scoreable[:, None] & ~np.isfinite(log_returns)
+    status, reason = (np.repeat(each[:, None], count, axis=1) for each in (universe.status, universe.reason))
+    status[failed], reason[failed] = Status.FALLBACK.value, FALLBACK_REASON
+    if reasons is not None:
+        told = failed & (reasons != None)  # noqa: E711  # compared element by element
+        reason[told] = reasons[told]
+    predicted = cube.last_close[:, None] * np.exp(np.where(failed, 0.0, log_returns))
     return pa.table(
         {
             "symbol": pa.array(np.repeat(cube.symbols, count), pa.string()),
             "target": pa.array(np.tile(np.array(TARGETS, dtype=object), len(cube.symbols)), pa.string()),
             "predicted": pa.array(predicted.ravel(), from_pandas=True),
             "last_close": pa.array(np.repeat(cube.last_close, count), from_pandas=True),
-            "status": pa.array(np.repeat(status, count), pa.string()),
-            "reason": pa.array(np.repeat(reason, count), pa.string()),
+            "status": pa.array(status.ravel(), pa.string()),
+            "reason": pa.array(reason.ravel(), pa.string()),
         }
     )
 
