@@ -18,7 +18,7 @@ from include.lake.tables import BARS
 from include.provenance import code_version, describe_environment, environment_hash, is_dirty
 from include.registry.artifact import hash_file
 from include.registry.reference import REFERENCE
-from include.registry.store import EXPERIMENT, REQUEST, connect, find_registered, register_graph
+from include.registry.store import EXPERIMENT, REQUEST, connect, find_registered, register_graph, remove_runs
 from include.scoring.graph import load_graph, run_graph
 from include.settings import SHAPING, Settings
 from include.training.fit import EVIDENCE, ORIGINAL, Fit, read_fits
@@ -28,7 +28,6 @@ from include.training.refits import read_backtest
 
 if TYPE_CHECKING:
     import mlflow
-    from mlflow.tracking import MlflowClient
 
 _REGISTER, _RECORD = "register", "version.json"
 
@@ -80,20 +79,12 @@ def _register(settings: Settings, retrain: Retrain, fit: Fit) -> int:
         with mlflow_answering(settings.model_name):
             version = find_registered(settings, request)
             if version is None:
-                _remove_runs(client, request)
+                remove_runs(client, request)
                 version = _log_run(settings, retrain, fit)
         write_json(folder / _RECORD, {"version": version})
 
     run_step(retrain.step(_REGISTER, fit.kind), work)
     return _read_version(retrain, fit.kind)
-
-
-def _remove_runs(client: MlflowClient, request: str) -> None:
-    """Remove the runs of tries that died before they had registered anything."""
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    assert experiment is not None  # connect made sure of it
-    for run in client.search_runs([experiment.experiment_id], f"tags.{REQUEST} = '{request}'"):
-        client.delete_run(run.info.run_id)
 
 
 def _log_run(settings: Settings, retrain: Retrain, fit: Fit) -> int:
