@@ -101,6 +101,8 @@ def _read_expected(path: Path, column: str) -> tuple[npt.NDArray[np.object_], li
     table = table.drop_null()
     if not table.num_rows:
         raise InputError("a file of expected answers must hold at least one", value=0, place=path.name)
+    if not np.isfinite(table[column].to_numpy()).all():
+        raise InputError("expected answers must be finite numbers", place=path.name)
     symbols = np.array(table["symbol"].to_pylist(), dtype=object)
     return symbols, table["index"].to_pylist(), table[column].to_numpy()
 

@@ -108,7 +108,7 @@ def _read_opcode(stream: io.BytesIO) -> tuple[str, Any]:
     byte = stream.read(1)
     if not byte:
         raise ValueError("it ends too early")
-    code = pickletools.code2op.get(byte.decode("latin-1"))
+    code = _CODES.get(byte.decode("latin-1"))
     if code is None:
         raise ValueError(f"no opcode {byte!r}")
     if code.name not in _KNOWN:
@@ -279,5 +279,6 @@ _WORK: dict[str, Callable[[_Machine, Any], None]] = {
     "NEWOBJ": lambda machine, _: machine.do_call(is_new=True),
     "BUILD": _Machine.do_build,
 }
+_CODES = {code.code: code for code in pickletools.opcodes}
 _NAMES_A_CLASS = frozenset({"GLOBAL", "INST"})
 _KNOWN = _LITERALS.keys() | _ARGUMENTS | _WORK.keys()
