@@ -31,20 +31,25 @@ def run_graph(
     graph: Any,
     windows: npt.NDArray[np.floating[Any]],
     symbols: Sequence[str] | npt.NDArray[np.object_] | None = None,
+    *,
+    horizons: int = 1,
 ) -> npt.NDArray[np.float32]:
     """Return log returns against the last close, (n_symbols, 2), of raw windows, (n_symbols, lookback, 6).
 
-    `symbols` says whose windows these are, for a graph that asks; see `include.scoring.inputs`.
+    Of a model with several horizons, (n_symbols, n_horizons, 2). `symbols` says whose windows these are, for a graph
+    that asks; see `include.scoring.inputs`.
 
     Raises
     ------
     InputError
         The graph gives arrays of another number or shape.
     """
+    ahead = () if horizons == 1 else (horizons,)
+    expected = (len(windows), *ahead, len(TARGETS))
     if not len(windows):  # ONNX Runtime's GRU ends the process on a batch of none
-        return np.empty((0, len(TARGETS)), dtype=np.float32)
+        return np.empty(expected, dtype=np.float32)
     found = graph.run(None, prepare_inputs(graph, windows, symbols))
-    expected, shapes = (len(windows), len(TARGETS)), [np.shape(each) for each in found]
+    shapes = [np.shape(each) for each in found]
     if shapes != [expected]:  # (n_symbols, 1) would become both targets without a word
         raise InputError(f"a graph must give one array of log returns {expected}", value=shapes)
     result: npt.NDArray[np.float32] = found[0]

@@ -62,17 +62,15 @@ def fill_unforecast(graph: Any, log_returns: npt.NDArray[np.floating[Any]]) -> N
     log_returns[np.ix_(answered, ~declared)] = 0.0
 
 
-def explain_silence(
-    graph: Any, symbols: npt.NDArray[np.object_], log_returns: npt.NDArray[np.floating[Any]]
-) -> npt.NDArray[np.object_]:
-    """Say why there is no forecast, where the artifact itself tells.
+def explain_silence(graph: Any, symbols: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
+    """Say of which symbols and targets a graph has no forecast, whatever their bars are.
 
     Returns
     -------
     numpy.ndarray
-        Reasons (n_symbols, n_targets), None where there is a forecast or where only the numbers are to blame.
+        Reasons (n_symbols, n_targets), None where it has one.
     """
-    reasons = np.full(log_returns.shape, None, dtype=object)
+    reasons = np.full((len(symbols), len(TARGETS)), None, dtype=object)
     declared = _find_declared(graph)
     said = " and ".join(target for target, is_declared in zip(TARGETS, declared, strict=True) if is_declared)
     reasons[:, ~declared] = f"the model forecasts the {said} alone, so the last close stands"

@@ -20,11 +20,12 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from include.errors import InputError, NotFoundError, UnavailableError
+from include.files import write_atomically
 from include.gate.leaks import check_columns
 from include.lake.bars import BarCube
 from include.provenance import code_version
 from include.quality.drift import FEWEST_SESSIONS, build_reference
-from include.registry.artifact import hash_file, write_atomically
+from include.registry.artifact import hash_file
 from include.registry.reference import REFERENCE
 from include.settings import Settings
 from include.training.snapshot import Snapshot, hash_content, read_snapshot, take_snapshot
