@@ -196,10 +196,12 @@ def find_registered(settings: Settings, request: str | None) -> int | None:
 
 
 def remove_runs(client: MlflowClient, request: str) -> None:
-    """Remove the runs of tries that died before they had registered anything for a request."""
+    """Remove the runs, and the graphs they logged, of tries that died before they had registered anything."""
     experiment = client.get_experiment_by_name(EXPERIMENT)
     assert experiment is not None  # connect made sure of it
     for run in client.search_runs([experiment.experiment_id], f"tags.{REQUEST} = '{request}'"):
+        for logged in client.get_run(run.info.run_id).outputs.model_outputs:
+            client.delete_logged_model(logged.model_id)
         client.delete_run(run.info.run_id)
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from mlflow.tracking import MlflowClient
 from typer.testing import CliRunner
 
-from include.adopt import adopt as adopting
 from include.adopt.adopt import Adopted, Files, adopt_model
 from include.cli import app
 from include.errors import InputError, NotFoundError
@@ -118,22 +118,29 @@ def list_runs(settings: Settings) -> list[Any]:
     return client.search_runs([experiment.experiment_id])
 
 
+def list_graphs(settings: Settings) -> list[Any]:
+    client = connect(settings)
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    assert experiment is not None
+    return client.search_logged_models([experiment.experiment_id])
+
+
 def test_what_fails_half_way_leaves_nothing(
     home: Settings, adopted: Adopted, small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scalers = make_scalers()
     scalers["AAA"]["low"].mean_ += 1
     other = Files(small.files.model, write_scalers(tmp_path / "s.pkl", scalers))
-    before = len(list_runs(home))
+    before = len(list_runs(home)), len(list_graphs(home))
 
-    def fail(*_: Any, **__: Any) -> int:
-        assert len(list_runs(home)) == before + 1
+    def fail(*_: Any, **__: Any) -> None:
+        assert (len(list_runs(home)), len(list_graphs(home))) == (before[0] + 1, before[1] + 1)
         raise OSError("no space left")
 
-    monkeypatch.setattr(adopting, "register_graph", fail)
+    monkeypatch.setattr(MlflowClient, "create_model_version", fail)
     with pytest.raises(OSError, match="no space left"):
         adopt_model(home, other, contract=CONTRACT, who="ada")
-    assert len(list_runs(home)) == before
+    assert (len(list_runs(home)), len(list_graphs(home))) == before
     assert list(open_registry(home).look().versions) == [1]
 
 
