@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from include.adopt.crypto_open import COLUMNS, LOOKBACK, build_graph
 from include.adopt.network import read_network
 from include.adopt.scalers import read_scalers
 from include.errors import InputError
-from include.scoring.graph import find_misfit, run_graph
+from include.scoring.graph import find_misfit, load_graph, run_graph
 from tests.include.adopt.conftest import Small
 from tests.include.adopt.files import SYMBOLS, answer, make_history
 
@@ -59,10 +60,13 @@ def test_a_symbol_without_scalers_has_no_forecast_and_spoils_no_other(small: Sma
     assert found[1, 0] == run_graph(small.graph, windows[1:], ["BBB"])[0, 0]
 
 
-def test_an_open_that_would_not_be_positive_is_no_forecast(small: Small) -> None:
-    rows = make_history(LOOKBACK, price=1e-9)
-    assert answer(rows, small.scalers["BBB"])[1] < 0
-    assert np.isnan(run_graph(small.graph, rows[None], ["BBB"])).all()
+def test_an_open_that_would_not_be_positive_is_no_forecast(small: Small, tmp_path: Path) -> None:
+    scalers = read_scalers(small.files.scaler, COLUMNS)
+    falling = replace(scalers, means=scalers.means - 50 * np.eye(len(COLUMNS))[COLUMNS.index("v_open")])
+    model = build_graph(read_network(small.files.model), falling)
+    (tmp_path / "falling.onnx").write_bytes(model.SerializeToString())
+    graph = load_graph(tmp_path / "falling.onnx", threads=1)
+    assert np.isnan(run_graph(graph, make_history(LOOKBACK)[None], ["BBB"])).all()
 
 
 def test_the_graph_can_be_run_over_any_number_of_windows(small: Small) -> None:
