@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from include.commands import lake, models, quarantine
 from include.commands import uploads as uploads_command
 from include.commands.backtest import backtest
+from include.commands.history import simulate_history
 from include.commands.ingest import ingest
 from include.commands.options import AsJson
 from include.commands.validate import validate
@@ -37,6 +38,7 @@ app.add_typer(lake.app, name="lake")
 app.command()(ingest)
 app.command()(validate)
 app.command()(backtest)
+app.command()(simulate_history)
 
 USAGE_EXIT = 2
 

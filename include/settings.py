@@ -67,6 +67,12 @@ class Settings(BaseSettings):
     )
     shards: int = Field(1, ge=1, le=1000, description="Tasks that one scoring run is split over, by symbol.")
     threads: int = Field(2, ge=1, description="Threads of ONNX Runtime, Arrow and TensorFlow in one task.")
+    leak_correlation: float = Field(
+        0.6, gt=0, le=1, description="A retrain is refused where a column's rank correlation with a target is above it."
+    )
+    leak_margin: float = Field(
+        0.08, gt=0, le=1, description="The same of the leak tests early_column and leaning_close (docs/models.md)."
+    )
     seed: int = Field(7, description="Seed of every random choice in training.")
     registry_wait_s: float = Field(
         120.0, ge=0, description="How long a retrain asks again while MLflow does not answer."

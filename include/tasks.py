@@ -99,6 +99,15 @@ def commit_score(run_id: str) -> str:
     return report.run_id
 
 
+def check_future(session: str) -> int:
+    """Score an earlier session again, with noise in place of what came later; return how many were compared."""
+    from include.scoring.sentinel import check_future as check
+
+    found = check(load_settings(), parse_session(session))
+    _say(found.summary() if found else "no earlier session to score again")
+    return found.forecasts if found else 0
+
+
 def settle(session: str) -> int:
     """Join the session with the forecasts that spoke of it, and calibrate for the next; return how many outcomes."""
     from include.monitoring.outcomes import settle as settle_outcomes

@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 
 from include.errors import InputError, NotFoundError, UnavailableError
 from include.files import write_atomically
-from include.gate.leaks import check_columns
+from include.gate.columns import check_columns
 from include.lake.bars import BarCube
 from include.provenance import code_version
 from include.quality.drift import FEWEST_SESSIONS, build_reference
@@ -116,7 +116,7 @@ def begin_retrain(
             "content_sha256": hash_content(cube),
             "code_version": code_version(),
             "settings_hash": settings.fingerprint(),
-            "leaks": check_columns(cube, cut, seed=settings.seed),
+            "leaks": check_columns(settings, cube, cut),
         }
         _write_reference(cube, folder / REFERENCE)
         write_json(folder / "snapshot.json", said)
