@@ -147,7 +147,11 @@ def score(session: Session = None, as_json: AsJson = False) -> None:
         report, files = forecast_session(settings, day, asked_by="cli")
         line.finish(f"{report.rows:,} rows")
     payload = asdict(report) | {"files": files}
-    emit(payload, as_json=as_json, render=lambda: out.print(plain(f"{report.summary()}\n{files[0]}"), soft_wrap=True))
+    emit(
+        payload,
+        as_json=as_json,
+        render=lambda: out.print(f"{plain(report.summary())}\n{plain(str(files[0]))}", soft_wrap=True),
+    )
 
 
 @app.command()

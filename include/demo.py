@@ -33,6 +33,7 @@ from include.system.airflow_api import AirflowApi, connect_airflow
 from include.system.control import start_detached, stop
 from include.system.credentials import load_login, mlflow_passwords_file, passwords_file
 from include.system.state import State, read_state
+from include.training.snapshot import fewest_sessions
 from include.training.train import Retrained
 from include.uploads.read import list_uploads, read_upload
 
@@ -61,6 +62,9 @@ def run_demo(
 ) -> None:
     """Run the whole demo and draw its end."""
     started = time.monotonic()
+    if data is None and sessions - live < (fewest := fewest_sessions(settings)):
+        rule = f"the demo needs {fewest} sessions to train on and {live} that arrive"
+        raise InputError(rule, value=sessions, place="--sessions")
     _clear_earlier_demo(settings)
     folder = settings.home / "exchange"
     with show_steps() as open_step:
