@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from models.features import FEATURES
 from models.keras_fit import FORECAST_LAYER, KerasHyperparameters, KerasModel
 from models.keras_runtime import keras
 from models.protocol import TARGETS
@@ -21,11 +20,14 @@ class DenseWindowHyperparameters(KerasHyperparameters):
         As for any network; here older sessions were worth less than nothing.
     first, second
         Units of the two layers, 16..256.
+    penalty
+        On the squared weights of the two layers, 0..0.002.
     """
 
     seen: int = 4
     first: int = 64
     second: int = 32
+    penalty: float = 0.0
 
 
 class DenseWindow(KerasModel[DenseWindowHyperparameters]):
@@ -37,10 +39,11 @@ class DenseWindow(KerasModel[DenseWindowHyperparameters]):
     def build_core(self) -> Any:
         """Build the layers; they start as the last close, by an output layer of zeros."""
         chosen = self.hyperparameters
-        features = keras.Input((chosen.lookback - 1, len(FEATURES)))
+        features = keras.Input((chosen.lookback - 1, self.n_features))
         hidden = keras.layers.Flatten()(features[:, -chosen.seen :, :])
         for units in (chosen.first, chosen.second):
-            hidden = keras.layers.Dense(units, activation="swish")(hidden)
+            penalty = keras.regularizers.L2(chosen.penalty) if chosen.penalty else None
+            hidden = keras.layers.Dense(units, activation="swish", kernel_regularizer=penalty)(hidden)
         forecast = keras.layers.Dense(len(TARGETS), kernel_initializer="zeros", name=FORECAST_LAYER)(hidden)
         return keras.Model(features, forecast)
 

@@ -30,6 +30,7 @@ from include.registry.api import (
     open_registry,
 )
 from include.registry.artifact import ModelVersion, hash_file
+from include.scoring.graph import name_inputs
 from include.settings import Settings
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def register_graph(
     graph
         The file.
     example
-        Raw windows float32 (n, lookback, 6) and what the graph makes of them, float32 (n, 2).
+        Windows float32 (n, lookback, 6 and the market-wide columns) and what the graph makes of them, float32 (n, 2).
     tags
         The version's tags: kind and lookback, which `resolve` needs to score, and what led to it. With `request`,
         which a rerun has in common with a try that died behind this, the rerun finds that try's version.
@@ -154,12 +155,12 @@ def register_graph(
     import mlflow
     import onnx
 
-    windows, log_returns = example
+    inputs, log_returns = name_inputs(example[0]), example[1]
     info = mlflow.onnx.log_model(
         onnx.load(str(graph)),
         name="model",
-        signature=mlflow.models.infer_signature({"window": windows}, {"log_return": log_returns}),
-        input_example={"window": windows},
+        signature=mlflow.models.infer_signature(inputs, {"log_return": log_returns}),
+        input_example=inputs,
         pip_requirements=["onnxruntime", "numpy"],  # inferring them takes 17 s
         onnx_execution_providers=["CPUExecutionProvider"],
         save_as_external_data=False,

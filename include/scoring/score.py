@@ -28,9 +28,10 @@ from include.provenance import code_version, environment_hash
 from include.registry.artifact import ModelVersion
 from include.registry.resolve import resolve_version
 from include.schema import TARGETS, Status
-from include.scoring.graph import load_graph, run_graph
+from include.scoring.graph import load_graph, read_market_columns, run_graph
 from include.scoring.universe import Universe, judge_universe
 from include.settings import Settings
+from models.market import join_market
 
 FALLBACK_REASON = "the model gave no finite number, so the last close stands"
 
@@ -171,8 +172,9 @@ def forecast_log_returns(
     chosen = np.flatnonzero(universe.scoreable)
     result = np.full((len(cube.symbols), len(TARGETS)), np.nan)
     if len(chosen):
-        windows = np.ascontiguousarray(cube.values[:, chosen].swapaxes(0, 1))
-        found = run_graph(load_graph(model.onnx, threads=settings.threads), windows).astype(np.float64)
+        graph = load_graph(model.onnx, threads=settings.threads)
+        values = join_market(cube.values, read_market_columns(graph))  # of all symbols, whichever are then chosen
+        found = run_graph(graph, np.ascontiguousarray(values[:, chosen].swapaxes(0, 1))).astype(np.float64)
         found[~np.isfinite(found).all(axis=1)] = np.nan
         result[chosen] = found
     return result

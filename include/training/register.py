@@ -115,6 +115,8 @@ def _log_run(settings: Settings, retrain: Retrain, fit: Fit) -> int:
         for part in (ORIGINAL, EVIDENCE):
             mlflow.log_artifacts(str(fit.folder / part), part)
         tags |= {"lookback": str(fit.lookback)} | _log_reference(retrain)
+        if fit.market_columns:
+            tags["market_columns"] = ",".join(fit.market_columns)
         return _register_graph(settings, run, fit, tags)
 
 

@@ -16,14 +16,18 @@ from include.lake.files import list_sessions
 from include.lake.predictions import read_newest_run, read_run, scored_sessions
 from include.lake.tables import ADHOC_PREDICTIONS, BARS
 from include.market.exchange import simulate_exchange, write_exchange
+from include.registry.artifact import ModelVersion
 from include.schema import PREDICTIONS, TARGETS, Status
 from include.scoring.publish import publish_session, widen_run
-from include.scoring.score import FALLBACK_REASON, build_rows, predict_symbols, score_session
+from include.scoring.score import FALLBACK_REASON, build_rows, forecast_log_returns, predict_symbols, score_session
 from include.scoring.universe import Universe
 from include.settings import Settings
+from models.market import measure_market
 from tests.conftest import TrainedHome
+from tests.include.backtest.cubes import build_cube, walk_bars
 from tests.include.lake.commits import put_bars
 from tests.include.scoring.cubes import make_cube
+from tests.include.scoring.graphs import write_market_graph
 
 LAST = date(2024, 3, 26)
 
@@ -142,6 +146,17 @@ def test_a_number_that_is_not_finite_becomes_the_last_close() -> None:
     assert [row["status"] for row in rows] == ["fallback", "fallback", "scored", "scored"]
     assert [row["reason"] for row in rows] == [FALLBACK_REASON, FALLBACK_REASON, None, None]
     assert [row["predicted"] for row in rows] == pytest.approx([1.0, 1.0, 1.0, 2.0])
+
+
+def test_market_wide_columns_are_of_all_symbols_whichever_are_scored(settings: Settings, tmp_path: Path) -> None:
+    names, bars = ("market_return", "cap_rank"), walk_bars(30, 20)
+    graph = write_market_graph(tmp_path / "g.onnx", names, lookback=4)
+    model, cube = ModelVersion("daily", 1, "market_window", 4, "0" * 64, onnx=graph), build_cube(bars[-4:])
+    scored = np.arange(20) % 3 == 0
+    universe = Universe(np.where(scored, "scored", "missing").astype(object), np.full(20, None, dtype=object))
+    found = forecast_log_returns(settings, model, cube, universe)
+    np.testing.assert_array_equal(found[scored], measure_market(bars, names)[-1][scored])
+    assert np.isnan(found[~scored]).all()
 
 
 def test_publishing_writes_one_row_a_symbol(trained_home: TrainedHome) -> None:
