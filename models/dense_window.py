@@ -20,14 +20,11 @@ class DenseWindowHyperparameters(KerasHyperparameters):
         As for any network; here older sessions were worth less than nothing.
     first, second
         Units of the two layers, 16..256.
-    penalty
-        On the squared weights of the two layers, 0..0.002.
     """
 
     seen: int = 4
     first: int = 64
     second: int = 32
-    penalty: float = 0.0
 
 
 class DenseWindow(KerasModel[DenseWindowHyperparameters]):
@@ -42,8 +39,7 @@ class DenseWindow(KerasModel[DenseWindowHyperparameters]):
         features = keras.Input((chosen.lookback - 1, self.n_features))
         hidden = keras.layers.Flatten()(features[:, -chosen.seen :, :])
         for units in (chosen.first, chosen.second):
-            penalty = keras.regularizers.L2(chosen.penalty) if chosen.penalty else None
-            hidden = keras.layers.Dense(units, activation="swish", kernel_regularizer=penalty)(hidden)
+            hidden = keras.layers.Dense(units, activation="swish")(hidden)
         forecast = keras.layers.Dense(len(TARGETS), kernel_initializer="zeros", name=FORECAST_LAYER)(hidden)
         return keras.Model(features, forecast)
 
