@@ -2,19 +2,21 @@
 ### market_close: the day's upload becomes forecasts
 
 **What**: waits for the session's upload, ingests it, validates the session, scores every symbol of the universe with
-the model in Production, publishes the forecasts as files.
+the model in Production, publishes the forecasts as files, and settles the forecasts that spoke of the session.
 
 **When**: at every session's close and `CLOSECAST_CLOSE_DELAY_S` seconds (calendar: `CLOSECAST_CALENDAR`). By hand: with
 a `session` in the form, or `partition_key` by REST; sessions of the past by a backfill.
 
 **Reads**: the inbox; `bars`; the model in Production.
 
-**Writes**: `uploads`, `bars`, `quarantine`, `validations`, `predictions`; `published/SESSION.csv` and `.parquet`.
+**Writes**: `uploads`, `bars`, `quarantine`, `validations`, `predictions`,
+`scoring_runs`, `outcomes`, `calibrations`; `published/SESSION.csv` and `.parquet`.
 
 **On failure**: two retries, none where the input breaks a rule, then a message to Slack. A session that fails its
 validation is not scored; the forecasts of the session before stay.
 
-**Settings**: `CLOSECAST_FIRST_SESSION`, `CLOSECAST_LAST_SESSION`, `CLOSECAST_UPLOAD_TIMEOUT_S`.
+**Settings**: `CLOSECAST_FIRST_SESSION`, `CLOSECAST_LAST_SESSION`, `CLOSECAST_UPLOAD_TIMEOUT_S`,
+`CLOSECAST_SHARDS`.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ from upload_sensor import UploadSensor
 
 from dags.common.child import run_child
 from dags.common.defaults import BEGIN, DEFAULT_ARGS, first_session, last_session
+
+RUN = "{{ dag.dag_id }}/{{ run_id }}"
 
 
 @task
@@ -49,9 +53,39 @@ def score(session, asked_by):
 
 
 @task
+def plan_score(session, asked_by):
+    """Decide what all shards of the run read, and by which model."""
+    return run_child("include.tasks:plan_score", session, asked_by)
+
+
+@task
+def score_shard(run_id, shard):
+    """Score the symbols of one shard."""
+    return run_child("include.tasks:score_shard", run_id, shard)
+
+
+@task
+def commit_score(run_id):
+    """Make the forecasts of all shards readable, at once."""
+    return run_child("include.tasks:commit_score", run_id)
+
+
+@task
+def check_future(session):
+    """Score an earlier session again with noise in place of what came later; a difference blocks publishing."""
+    return run_child("include.tasks:check_future", session)
+
+
+@task
 def publish(session):
     """Write the session's forecasts as files."""
     return run_child("include.tasks:publish", session)
+
+
+@task
+def settle(session):
+    """Join the session with the forecasts that spoke of it, and calibrate the next intervals."""
+    return run_child("include.tasks:settle", session)
 
 
 @dag(
@@ -78,7 +112,20 @@ def market_close():
     )
     validated = validate(session)
     validated.operator.operator_extra_links = (DataDocsLink(),)
-    arrived >> ingest(session) >> validated >> score(session, "{{ run_id }}") >> publish(session)
+    arrived >> ingest(session) >> validated
+    shards = int(os.environ.get("CLOSECAST_SHARDS", "1"))
+    if shards == 1:
+        scored = score(session, RUN)
+        validated >> scored
+    else:
+        planned = plan_score(session, RUN)
+        parts = score_shard.partial(run_id=planned).expand(shard=list(range(shards)))
+        scored = commit_score(planned)
+        validated >> planned
+        parts >> scored
+    checked, published = check_future(session), publish(session)
+    validated >> checked
+    [scored, checked] >> published >> settle(session)
 
 
 market_close()

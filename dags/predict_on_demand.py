@@ -45,7 +45,7 @@ def predict(session, symbols, version, asked_by):
 )
 def predict_on_demand():
     """Score once."""
-    predict("{{ params.session }}", "{{ params.symbols }}", "{{ params.version }}", "{{ run_id }}")
+    predict("{{ params.session }}", "{{ params.symbols }}", "{{ params.version }}", "{{ dag.dag_id }}/{{ run_id }}")
 
 
 predict_on_demand()

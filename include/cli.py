@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from include.commands import lake, models, quarantine
 from include.commands import uploads as uploads_command
 from include.commands.backtest import backtest
+from include.commands.history import simulate_history
 from include.commands.ingest import ingest
 from include.commands.options import AsJson
 from include.commands.validate import validate
@@ -37,6 +38,7 @@ app.add_typer(lake.app, name="lake")
 app.command()(ingest)
 app.command()(validate)
 app.command()(backtest)
+app.command()(simulate_history)
 
 USAGE_EXIT = 2
 
@@ -134,21 +136,14 @@ def train(
 @app.command()
 def score(session: Session = None, as_json: AsJson = False) -> None:
     """Validate a session, score it by the model in Production, publish its forecasts."""
-    from include.quality.results import require_valid
-    from include.quality.session import validate_session
-    from include.scoring.publish import publish_session
-    from include.scoring.score import score_session
+    from include.forecast import forecast_session
     from include.tasks import choose_session
 
     settings = current_settings()
     day = choose_session(settings, session)
     with show_steps() as step:
-        line = step(f"Validate {day}")
-        require_valid(validate_session(settings, day))
-        line.finish("passed")
         line = step(f"Score {day}")
-        report = score_session(settings, day, run_id="cli")
-        files = publish_session(settings, day)
+        report, files = forecast_session(settings, day, asked_by="cli")
         line.finish(f"{report.rows:,} rows")
     payload = asdict(report) | {"files": files}
     emit(payload, as_json=as_json, render=lambda: out.print(plain(f"{report.summary()}\n{files[0]}"), soft_wrap=True))

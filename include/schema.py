@@ -16,6 +16,12 @@ WINDOW_COLUMNS = (*PRICES, "volume", "market_cap")
 TARGETS = ("open", "close")
 """Order of the last axis of every forecast, (n_symbols, 2)."""
 
+LEVELS = (80, 95)
+"""Percent of the actual values that an interval is to hold."""
+
+BOUNDS = tuple(f"{side}_{level}" for level in LEVELS for side in ("lower", "upper"))
+"""Columns of a forecast's intervals."""
+
 _UTC = pa.timestamp("us", tz="UTC")
 
 BARS = pa.schema(
@@ -111,7 +117,9 @@ PREDICTIONS = pa.schema(
         pa.field("symbol", pa.string(), nullable=False),
         pa.field("target", pa.string(), nullable=False),
         pa.field("predicted", pa.float64()),
+        *(pa.field(name, pa.float64()) for name in BOUNDS),
         pa.field("last_close", pa.float64()),
+        pa.field("volatility", pa.float64()),
         pa.field("status", pa.string(), nullable=False),
         pa.field("reason", pa.string()),
         pa.field("model_name", pa.string(), nullable=False),
@@ -119,13 +127,92 @@ PREDICTIONS = pa.schema(
         pa.field("model_kind", pa.string(), nullable=False),
         pa.field("lookback", pa.int64(), nullable=False),
         pa.field("bars_version", pa.int64(), nullable=False),
+        pa.field("calibration_version", pa.int64()),
+        pa.field("reference_version", pa.string()),
         pa.field("settings_hash", pa.string(), nullable=False),
         pa.field("environment_hash", pa.string(), nullable=False),
         pa.field("code_version", pa.string(), nullable=False),
+        pa.field("shards", pa.int64(), nullable=False),
         pa.field("run_id", pa.string(), nullable=False),
         pa.field("scored_at", _UTC, nullable=False),
     ]
 )
+
+SCORING_RUNS = pa.schema(
+    [
+        pa.field("sequence", pa.int64(), nullable=False),
+        pa.field("scored_into", pa.string(), nullable=False),
+        pa.field("run_id", pa.string(), nullable=False),
+        pa.field("as_of", pa.date32(), nullable=False),
+        pa.field("horizons", pa.int64(), nullable=False),
+        pa.field("model_name", pa.string(), nullable=False),
+        pa.field("model_version", pa.int64(), nullable=False),
+        pa.field("model_kind", pa.string(), nullable=False),
+        pa.field("lookback", pa.int64(), nullable=False),
+        pa.field("onnx_sha256", pa.string(), nullable=False),
+        pa.field("trained_through", pa.date32()),
+        pa.field("bars_version", pa.int64(), nullable=False),
+        pa.field("calibration_version", pa.int64()),
+        pa.field("reference_version", pa.string()),
+        pa.field("settings", pa.string(), nullable=False),
+        pa.field("settings_hash", pa.string(), nullable=False),
+        pa.field("environment_hash", pa.string(), nullable=False),
+        pa.field("code_version", pa.string(), nullable=False),
+        pa.field("shards", pa.int64(), nullable=False),
+        pa.field("symbols", pa.int64(), nullable=False),
+        pa.field("rows", pa.int64(), nullable=False),
+        pa.field("statuses", pa.string(), nullable=False),
+        pa.field("content_sha256", pa.string(), nullable=False),
+        pa.field("scored_at", _UTC, nullable=False),
+        pa.field("previous_hash", pa.string(), nullable=False),
+        pa.field("hash", pa.string(), nullable=False),
+    ]
+)
+"""One row a scoring run, written after its forecasts: its commit point, chained by hash."""
+
+CALIBRATIONS = pa.schema(
+    [
+        pa.field("version", pa.int64(), nullable=False),
+        pa.field("model_name", pa.string(), nullable=False),
+        pa.field("model_version", pa.int64(), nullable=False),
+        pa.field("through", pa.date32(), nullable=False),
+        pa.field("horizon", pa.int64(), nullable=False),
+        pa.field("target", pa.string(), nullable=False),
+        pa.field("sessions", pa.int64(), nullable=False),
+        pa.field("own_sessions", pa.int64(), nullable=False),
+        pa.field("payload", pa.string(), nullable=False),
+        pa.field("made_at", _UTC, nullable=False),
+    ]
+)
+"""How wide intervals are: one row a target and horizon of each calibration; see `include.scoring.calibration`."""
+
+OUTCOMES = pa.schema(
+    [
+        pa.field("target_session", pa.date32(), nullable=False),
+        pa.field("as_of", pa.date32(), nullable=False),
+        pa.field("horizon", pa.int64(), nullable=False),
+        pa.field("symbol", pa.string(), nullable=False),
+        pa.field("target", pa.string(), nullable=False),
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("predicted", pa.float64(), nullable=False),
+        pa.field("last_close", pa.float64(), nullable=False),
+        pa.field("actual", pa.float64(), nullable=False),
+        pa.field("error", pa.float64(), nullable=False),
+        pa.field("last_close_error", pa.float64(), nullable=False),
+        pa.field("volatility", pa.float64()),
+        pa.field("scaled_error", pa.float64()),
+        pa.field("is_hit", pa.bool_()),
+        pa.field("inside_80", pa.bool_()),
+        pa.field("inside_95", pa.bool_()),
+        pa.field("in_sample", pa.bool_(), nullable=False),
+        pa.field("model_version", pa.int64(), nullable=False),
+        pa.field("model_kind", pa.string(), nullable=False),
+        pa.field("run_id", pa.string(), nullable=False),
+        pa.field("bars_version", pa.int64(), nullable=False),
+        pa.field("settled_at", _UTC, nullable=False),
+    ]
+)
+"""Forecasts joined with what came."""
 
 PROMOTIONS = pa.schema(
     [

@@ -65,7 +65,14 @@ class Settings(BaseSettings):
     expectations: Path | None = Field(
         None, description="YAML file of expectations, in place of include/quality/expectations.yaml."
     )
+    shards: int = Field(1, ge=1, le=1000, description="Tasks that one scoring run is split over, by symbol.")
     threads: int = Field(2, ge=1, description="Threads of ONNX Runtime, Arrow and TensorFlow in one task.")
+    leak_correlation: float = Field(
+        0.6, gt=0, le=1, description="A retrain is refused where a column's rank correlation with a target is above it."
+    )
+    leak_margin: float = Field(
+        0.08, gt=0, le=1, description="The same of the leak tests early_column and leaning_close (docs/models.md)."
+    )
     seed: int = Field(7, description="Seed of every random choice in training.")
     registry_wait_s: float = Field(
         120.0, ge=0, description="How long a retrain asks again while MLflow does not answer."
@@ -186,6 +193,16 @@ class Settings(BaseSettings):
         return self.symbol_changes or self.home / "symbol_changes.csv"
 
     @property
+    def references(self) -> Path:
+        """Every file of symbol changes that a scoring run went by, named by its SHA-256."""
+        return self.home / "references"
+
+    @property
+    def scoring(self) -> Path:
+        """Plans and parts of scoring runs that are under way."""
+        return self.home / "scoring"
+
+    @property
     def published(self) -> Path:
         """Forecasts as files, one CSV and one Parquet a session."""
         return self.home / "published"
@@ -230,9 +247,13 @@ class Settings(BaseSettings):
         """The MLflow server if one is set, else the SQLite store below `home`."""
         return self.mlflow_tracking_uri or f"sqlite:///{self.mlflow_home / 'mlflow.db'}"
 
+    def describe_shaping(self) -> str:
+        """Return what can change a forecast as JSON text: settings without paths, ports or secrets."""
+        return self.model_dump_json(include=SHAPING)
+
     def fingerprint(self) -> str:
         """Hash of what can change a forecast: settings (no paths, ports or secrets) and the table of symbol changes."""
-        found = hashlib.sha256(self.model_dump_json(include=SHAPING).encode())
+        found = hashlib.sha256(self.describe_shaping().encode())
         if self.symbol_changes_file.is_file():
             found.update(self.symbol_changes_file.read_bytes())
         return found.hexdigest()[:16]

@@ -7,7 +7,7 @@ from typing import Any
 from include.console import build_facts, out, plain
 from include.lake.catalog import committed_state, find_committed
 from include.lake.files import list_sessions
-from include.lake.predictions import scored_sessions
+from include.lake.runs import scored_sessions
 from include.lake.tables import BARS
 from include.settings import Settings
 from include.system.credentials import mlflow_passwords_file, passwords_file

@@ -76,6 +76,51 @@ def score(session: str, asked_by: str) -> str:
     return report.run_id
 
 
+def plan_score(session: str, asked_by: str) -> str:
+    """Decide what a run over several tasks reads, and by which model; return the run's id."""
+    from include.scoring.score import begin_run
+
+    return begin_run(load_settings(), parse_session(session), asked_by=asked_by).run_id
+
+
+def score_shard(run_id: str, shard: int) -> int:
+    """Score one shard of a planned run; return its rows."""
+    from include.scoring.score import score_part
+
+    return score_part(load_settings(), run_id, shard)
+
+
+def commit_score(run_id: str) -> str:
+    """Commit a run all of whose shards are scored; return its id."""
+    from include.scoring.score import finish_run
+
+    report = finish_run(load_settings(), run_id)
+    _say(report.summary())
+    return report.run_id
+
+
+def check_future(session: str) -> int:
+    """Score an earlier session again, with noise in place of what came later; return how many were compared."""
+    from include.scoring.sentinel import check_future as check
+
+    found = check(load_settings(), parse_session(session))
+    _say(found.summary() if found else "no earlier session to score again")
+    return found.forecasts if found else 0
+
+
+def settle(session: str) -> int:
+    """Join the session with the forecasts that spoke of it, and calibrate for the next; return how many outcomes."""
+    from include.monitoring.outcomes import settle as settle_outcomes
+    from include.registry.resolve import resolve_version
+    from include.scoring.calibration import current_calibration
+
+    settings, day = load_settings(), parse_session(session)
+    settled = settle_outcomes(settings, day)
+    _say(settled.summary())
+    current_calibration(settings, resolve_version(settings), day)
+    return settled.outcomes
+
+
 def publish(session: str) -> list[str]:
     """Publish the session's forecasts; return the files."""
     from include.scoring.publish import publish_session
@@ -203,10 +248,11 @@ def bring_back(asked: dict[str, Any], user: str | None, asked_by: str) -> list[s
 
 
 def score_again(session: str, asked_by: str) -> str:
-    """Validate, score and publish a session whose bars have changed; return the run's id."""
+    """Forecast a session whose bars have changed; return the run's id."""
     validate(session)
     run_id = score(session, asked_by)
     publish(session)
+    settle(session)
     return run_id
 
 

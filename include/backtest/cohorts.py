@@ -18,6 +18,9 @@ VOLATILITY_SESSIONS = 40
 """Sessions up to an origin over which a symbol's volatility is measured. Over fewer, one that happened to be calm has
 intervals that are too narrow; over more, all have when the market turns wild (docs/backtest.md)."""
 
+FEWEST_RETURNS = 5
+"""Known returns that a symbol's volatility takes; the mean of fewer gives intervals that hold far too little."""
+
 LARGEST_MOVE = 1.0
 """Log return above which a move counts as this: one 723-fold day must not be a coin's volatility for a month."""
 
@@ -49,7 +52,9 @@ class Cohort:
     codes: npt.NDArray[np.int64]
 
 
-def measure_volatility(values: Floats32, origins: range, sessions: int = VOLATILITY_SESSIONS) -> Floats32:
+def measure_volatility(
+    values: Floats32, origins: range, sessions: int = VOLATILITY_SESSIONS, fewest: int = FEWEST_RETURNS
+) -> Floats32:
     """Measure how far each target usually lies from the last close, from bars up to each origin.
 
     Parameters
@@ -60,12 +65,14 @@ def measure_volatility(values: Floats32, origins: range, sessions: int = VOLATIL
         Positions of the sessions that are forecast from, one after the other.
     sessions
         How many up to the origin count.
+    fewest
+        Known returns that it takes.
 
     Returns
     -------
     numpy.ndarray
         float32 (n_origins, n_symbols, 2), mean absolute log return of open and close against the close before, moves
-        above `LARGEST_MOVE` as this; NaN where no return is known.
+        above `LARGEST_MOVE` as this; NaN where fewer returns are known.
     """
     first = max(origins.start - sessions, 0)
     known = values[first : origins.stop]
@@ -77,7 +84,8 @@ def measure_volatility(values: Floats32, origins: range, sessions: int = VOLATIL
             moves = np.abs(np.log(known[1:, :, WINDOW_COLUMNS.index(target)] / known[:-1, :, _CLOSE]))
         moves = np.where(np.isfinite(moves), np.minimum(moves, LARGEST_MOVE), np.nan).astype(np.float64)
         counts = _sum_between(np.isfinite(moves).astype(np.float64), starts, ends)
-        np.divide(_sum_between(np.nan_to_num(moves), starts, ends), counts, out=volatility[..., axis], where=counts > 0)
+        sums, enough = _sum_between(np.nan_to_num(moves), starts, ends), counts >= max(fewest, 1)
+        np.divide(sums, counts, out=volatility[..., axis], where=enough)
     return volatility
 
 

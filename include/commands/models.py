@@ -113,19 +113,16 @@ def roll_back(
 
 
 def _score_newest(settings: Settings) -> list[str]:
-    """Validate, score and publish the newest session; return what was written."""
+    """Forecast the newest session again; return the files."""
+    from include.forecast import forecast_session
     from include.lake.bars import newest_session
-    from include.quality.results import require_valid
-    from include.quality.session import validate_session
-    from include.scoring.publish import publish_session
-    from include.scoring.score import score_session
 
     day = newest_session(settings.lake)
     with show_steps() as step:
         line = step(f"Score {day}")
-        require_valid(validate_session(settings, day))
-        line.finish(score_session(settings, day, run_id="rollback").summary())
-    return [str(path) for path in publish_session(settings, day)]
+        report, files = forecast_session(settings, day, asked_by="rollback")
+        line.finish(report.summary())
+    return [str(path) for path in files]
 
 
 def _emit_change(before: int | None, after: int, files: list[str], as_json: bool) -> None:

@@ -17,7 +17,8 @@ from datetime import date
 from math import isfinite
 from pathlib import Path
 
-from include.errors import InputError
+from include.errors import InputError, NotFoundError
+from include.files import write_atomically
 from include.lake.identity import NO_CHANGES, SymbolChange, SymbolChanges
 from include.settings import Settings
 
@@ -38,6 +39,48 @@ def load_symbol_changes(settings: Settings) -> SymbolChanges:
     if not path.exists() and settings.symbol_changes is None:
         return NO_CHANGES
     return read_symbol_changes(path)
+
+
+def keep_symbol_changes(settings: Settings, changes: SymbolChanges) -> str | None:
+    """Keep the file that the changes came from under its SHA-256, and return this; None where there is no file.
+
+    Raises
+    ------
+    InputError
+        The file is another by now.
+    """
+    if changes.sha256 is None:
+        return None
+    kept = _kept_file(settings, changes.sha256)
+    if not kept.is_file():
+        data = settings.symbol_changes_file.read_bytes()
+        if hashlib.sha256(data).hexdigest() != changes.sha256:
+            rule = "the file of symbol changes must stay as it is while a run reads it"
+            raise InputError(rule, value="another content", place=str(settings.symbol_changes_file))
+        write_atomically(kept, data.decode("utf-8"))
+    return changes.sha256
+
+
+def load_kept_changes(settings: Settings, sha256: str | None) -> SymbolChanges:
+    """Read the changes that an earlier run went by.
+
+    Raises
+    ------
+    NotFoundError
+        They are not kept as they were.
+    """
+    if sha256 is None:
+        return NO_CHANGES
+    kept = _kept_file(settings, sha256)
+    if not kept.is_file() or hashlib.sha256(kept.read_bytes()).hexdigest() != sha256:
+        raise NotFoundError(
+            "symbol changes that a run went by must be kept as they were", value=sha256, place=str(kept)
+        )
+    return read_symbol_changes(kept)
+
+
+def _kept_file(settings: Settings, sha256: str) -> Path:
+    return settings.references / f"{sha256}.csv"
 
 
 def read_symbol_changes(path: Path) -> SymbolChanges:

@@ -8,14 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from include.errors import NotFoundError
-from include.lake.files import list_sessions
-from include.lake.tables import PREDICTIONS, Table, open_table, read_partitions, table_version
-
-
-def scored_sessions(lake: Path, *, table: Table = PREDICTIONS) -> list[date]:
-    """Return the sessions that have forecasts, oldest first."""
-    return [] if table_version(lake, table) is None else list_sessions(open_table(lake, table))
+from include.lake.runs import Run, require_run
+from include.lake.tables import PREDICTIONS, Table, open_table, read_partitions
 
 
 def read_newest_run(lake: Path, as_of: date, *, table: Table = PREDICTIONS) -> pa.Table:
@@ -26,12 +20,7 @@ def read_newest_run(lake: Path, as_of: date, *, table: Table = PREDICTIONS) -> p
     NotFoundError
         The session has no forecasts.
     """
-    rows = read_partitions(open_table(lake, table), "as_of", [as_of])
-    if not rows.num_rows:
-        raise NotFoundError(f"session {as_of} must have been scored", place=table.name)
-    newest = pc.max(rows["scored_at"])
-    run = rows.filter(pc.field("scored_at") == newest)["run_id"][0]
-    return rows.filter(pc.field("run_id") == run).cast(table.schema)
+    return read_forecasts(lake, require_run(lake, as_of, table=table))
 
 
 def read_run(lake: Path, as_of: date, run_id: str, *, table: Table = PREDICTIONS) -> pa.Table:
@@ -42,7 +31,11 @@ def read_run(lake: Path, as_of: date, run_id: str, *, table: Table = PREDICTIONS
     NotFoundError
         There is no such run.
     """
-    rows = read_partitions(open_table(lake, table), "as_of", [as_of]).filter(pc.field("run_id") == run_id)
-    if not rows.num_rows:
-        raise NotFoundError(f"session {as_of} must have this run", value=run_id, place=table.name)
-    return rows.cast(table.schema)
+    return read_forecasts(lake, require_run(lake, as_of, run_id=run_id, table=table))
+
+
+def read_forecasts(lake: Path, run: Run) -> pa.Table:
+    """Read the forecasts of a run, in the table's own schema."""
+    rows = read_partitions(open_table(lake, run.table), "as_of", [run.as_of])
+    # A column that came later stands at the end of an older table.
+    return rows.filter(pc.field("run_id") == run.run_id).select(run.table.schema.names).cast(run.table.schema)

@@ -22,7 +22,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
-from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, WriterProperties, write_deltalake
+from deltalake import (
+    CommitProperties,
+    DeltaTable,
+    PostCommitHookProperties,
+    Schema,
+    WriterProperties,
+    write_deltalake,
+)
 from deltalake.exceptions import TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 from filelock import FileLock
@@ -62,6 +69,9 @@ UPLOADS = Table("uploads", schema.UPLOADS)
 VALIDATIONS = Table("validations", schema.VALIDATIONS, partition="session")
 PREDICTIONS = Table("predictions", schema.PREDICTIONS, partition="as_of")
 ADHOC_PREDICTIONS = Table("adhoc_predictions", schema.PREDICTIONS, partition="as_of")
+SCORING_RUNS = Table("scoring_runs", schema.SCORING_RUNS)
+CALIBRATIONS = Table("calibrations", schema.CALIBRATIONS)
+OUTCOMES = Table("outcomes", schema.OUTCOMES, partition="target_session")
 PROMOTIONS = Table("promotions", schema.PROMOTIONS)
 
 
@@ -140,10 +150,11 @@ def lock_lake(lake: Path) -> FileLock:
     return FileLock(lake / ".ingest.lock")
 
 
-def write_file(lake: Path, table: Table, value: date, rows: pa.Table) -> AddAction:
+def write_file(lake: Path, table: Table, value: date, rows: pa.Table, *, measured: Sequence[str] = ()) -> AddAction:
     """Write one data file of a partition and return what `commit_files` needs to make it part of the table.
 
     Until then no reader sees it. The name is new each time: a file that an older version refers to is never rewritten.
+    The log keeps the least and the greatest symbol, which rows are ordered by, and those of the `measured` columns.
     """
     name = f"{table.partition}={value.isoformat()}/{uuid.uuid4().hex}.parquet"
     path = Path(table.path(lake)) / name
@@ -151,8 +162,13 @@ def write_file(lake: Path, table: Table, value: date, rows: pa.Table) -> AddActi
     texts = [field.name for field in table.schema if not pa.types.is_floating(field.type)]
     # Prices hardly repeat: a dictionary of them costs twice the time. Arrow's own schema would make text a dictionary.
     pq.write_table(rows.drop_columns([table.partition]), path, use_dictionary=texts, store_schema=False)
-    first, last = rows["symbol"][0].as_py(), rows["symbol"][-1].as_py()
-    stats = {"numRecords": rows.num_rows, "minValues": {"symbol": first}, "maxValues": {"symbol": last}}
+    bounds = {"symbol": {"min": rows["symbol"][0].as_py(), "max": rows["symbol"][-1].as_py()}}
+    bounds |= {name: pc.min_max(rows[name]).as_py() for name in measured}
+    stats = {
+        "numRecords": rows.num_rows,
+        "minValues": {name: found["min"] for name, found in bounds.items()},
+        "maxValues": {name: found["max"] for name, found in bounds.items()},
+    }
     return AddAction(
         path=name,
         size=path.stat().st_size,
@@ -207,6 +223,7 @@ def commit_files(
     opened = DeltaTable.create(
         path, table.schema, mode="ignore", partition_by=partition_by, name=table.name, configuration=_CONFIGURATION
     )
+    _add_columns(opened, table)
     removed = _remove_partitions(opened, table, replaced) if replaced else []
     opened.create_write_transaction(
         [*removed, *added],
@@ -218,6 +235,14 @@ def commit_files(
     )
     opened.update_incremental()
     return int(opened.version())
+
+
+def _add_columns(opened: DeltaTable, table: Table) -> None:
+    """Give a table from before a column was known that column; in the rows that are there it is null."""
+    present = set(pa.schema(opened.schema().to_arrow()).names)
+    missing = [field.with_nullable(True) for field in table.schema if field.name not in present]
+    if missing:
+        opened.alter.add_columns(list(Schema.from_arrow(pa.schema(missing)).fields))
 
 
 def _remove_partitions(opened: DeltaTable, table: Table, values: Collection[date]) -> list[RemoveAction]:

@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 
 from include.lake.bars import open_bars
 from include.lake.files import list_sessions
-from include.lake.predictions import read_newest_run, scored_sessions
+from include.lake.predictions import read_newest_run
+from include.lake.runs import scored_sessions
 from include.lake.tables import read_partitions
 from include.schema import TARGETS
 from include.settings import Settings

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from include.errors import NotFoundError
+from include.files import write_atomically
 from include.settings import Settings
 
 NEEDED_TAGS = frozenset({"kind", "lookback", "onnx_sha256"})
@@ -36,6 +37,12 @@ class ModelVersion:
         The graph's hash as it was registered.
     drift_sha256
         The hash of its drift reference, None where it has none; see `include.registry.reference`.
+    residuals_sha256
+        The hash of its held-out residuals, None where it has none; see `include.backtest.residuals`.
+    trained_through
+        The last session that it was fitted or chosen by, as YYYY-MM-DD; None where that is not known.
+    horizons
+        Sessions ahead that it forecasts: 1, 2, ... up to this.
     note
         What whoever reads a report must know of how it came to serve: the registry was down, a move was not followed.
     """
@@ -47,6 +54,9 @@ class ModelVersion:
     onnx_sha256: str
     onnx: Path | None = None
     drift_sha256: str | None = None
+    residuals_sha256: str | None = None
+    trained_through: str | None = None
+    horizons: int = 1
     note: str | None = None
 
 
@@ -64,6 +74,9 @@ def describe_version(settings: Settings, version: int, tags: Mapping[str, str]) 
     if re.fullmatch("[1-9][0-9]{0,3}", tags["lookback"]) is None:
         rule = "a version's tag lookback must be a number of sessions, 1 to 9999"
         raise NotFoundError(rule, value=tags["lookback"], place=f"{settings.model_name} version {version}")
+    if re.fullmatch("[1-9][0-9]?", tags.get("horizons", "1")) is None:
+        rule = "a version's tag horizons must be a number of sessions, 1 to 99"
+        raise NotFoundError(rule, value=tags["horizons"], place=f"{settings.model_name} version {version}")
     return ModelVersion(
         settings.model_name,
         version,
@@ -71,6 +84,9 @@ def describe_version(settings: Settings, version: int, tags: Mapping[str, str]) 
         int(tags["lookback"]),
         tags["onnx_sha256"],
         drift_sha256=tags.get("drift_sha256"),
+        residuals_sha256=tags.get("residuals_sha256"),
+        trained_through=tags.get("trained_through"),
+        horizons=int(tags.get("horizons", "1")),
     )
 
 
@@ -129,14 +145,6 @@ def recall_serving(settings: Settings) -> ModelVersion | None:
 def has_served(settings: Settings) -> bool:
     """Whether it is written down that a version served here, whatever has become of it."""
     return _serving_file(settings).exists()
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a small file so that a reader finds the old text or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text)
-    partial.replace(path)
 
 
 def _cached_graph(settings: Settings, version: ModelVersion) -> Path:

@@ -18,13 +18,13 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from include.errors import NotFoundError, UnavailableError
+from include.files import write_atomically
 from include.registry.api import Registry, RegistryState
 from include.registry.artifact import (
     ModelVersion,
     describe_version,
     fetch_artifact,
     remember_serving,
-    write_atomically,
 )
 from include.registry.ledger import Line, append_line, find_anchor_faults, name_anchor, select_model
 from include.scoring.graph import find_misfit

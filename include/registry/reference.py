@@ -36,19 +36,35 @@ def load_reference(settings: Settings, version: ModelVersion) -> DriftReference 
     """
     if version.drift_sha256 is None:
         return None
-    return DriftReference.from_json(_fetch(settings, version, version.drift_sha256).read_text())
+    return DriftReference.from_json(fetch_beside(settings, version, REFERENCE, version.drift_sha256).read_text())
 
 
-def _fetch(settings: Settings, version: ModelVersion, sha256: str) -> Path:
-    cached = settings.model_cache / version.name / f"{version.version}-{sha256[:16]}.drift.json"
+def fetch_beside(settings: Settings, version: ModelVersion, name: str, sha256: str) -> Path:
+    """Return a file of a version's run, from the cache where it is there as it was registered.
+
+    Parameters
+    ----------
+    settings, version
+        Whose.
+    name
+        Of the artifact.
+    sha256
+        What it was registered with.
+
+    Raises
+    ------
+    NotFoundError
+        It is not in the registry's store, or not with this hash.
+    UnavailableError
+        The registry does not answer.
+    """
+    cached = settings.model_cache / version.name / f"{version.version}-{sha256[:16]}.{name}"
     if not cached.is_file() or hash_file(cached) != sha256:
         from include.registry.store import download_from_run
 
-        download_from_run(settings, version, REFERENCE, cached)
+        download_from_run(settings, version, name, cached)
         if hash_file(cached) != sha256:
             cached.unlink()
             place = f"{version.name} version {version.version}"
-            raise NotFoundError(
-                "a drift reference must have the hash it was registered with", value="another", place=place
-            )
+            raise NotFoundError(f"{name} must have the hash it was registered with", value="another", place=place)
     return cached

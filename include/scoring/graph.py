@@ -55,8 +55,10 @@ def name_inputs(windows: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.fl
     return {INPUT_NAME: np.ascontiguousarray(windows[..., :own]), MARKET_NAME: np.ascontiguousarray(windows[..., own:])}
 
 
-def run_graph(graph: Any, windows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def run_graph(graph: Any, windows: npt.NDArray[np.float32], *, horizons: int = 1) -> npt.NDArray[np.float32]:
     """Return log returns against the last close, (n_symbols, 2), of windows, (n_symbols, lookback, 6 + k).
+
+    Of a model with several horizons, (n_symbols, n_horizons, 2).
 
     Parameters
     ----------
@@ -72,7 +74,8 @@ def run_graph(graph: Any, windows: npt.NDArray[np.float32]) -> npt.NDArray[np.fl
     if len(inputs) == 1:
         inputs = {graph.get_inputs()[0].name: windows}
     found = graph.run(None, inputs)
-    expected, shapes = (len(windows), len(TARGETS)), [np.shape(each) for each in found]
+    ahead = () if horizons == 1 else (horizons,)
+    expected, shapes = (len(windows), *ahead, len(TARGETS)), [np.shape(each) for each in found]
     if shapes != [expected]:  # (n_symbols, 1) would become both targets without a word
         raise InputError(f"a graph must give one array of log returns {expected}", value=shapes)
     result: npt.NDArray[np.float32] = found[0]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
@@ -13,11 +11,14 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from include.errors import ClosecastError
+from include.files import place_file
 from include.lake.predictions import read_newest_run
-from include.schema import TARGETS
+from include.schema import BOUNDS, TARGETS
 from include.settings import Settings
 
-SHARED = ("symbol", "as_of", "target_session", "last_close", "status", "reason", "model_version", "run_id")
+KEYS = ["symbol", "target_session"]
+BEFORE = ("symbol", "as_of", "target_session", "last_close")
+AFTER = ("status", "reason", "model_version", "run_id")
 
 
 def publish_session(settings: Settings, as_of: date) -> list[Path]:
@@ -34,27 +35,33 @@ def publish_session(settings: Settings, as_of: date) -> list[Path]:
         The run lacks a row: a symbol must have one for each target.
     """
     table = widen_run(read_newest_run(settings.lake, as_of))
-    settings.published.mkdir(parents=True, exist_ok=True)
     targets = [settings.published / f"{as_of}.{form}" for form in ("csv", "parquet")]
-    _place(targets[0], lambda path: pacsv.write_csv(table, path))
-    _place(targets[1], lambda path: pq.write_table(table, path))
+    place_file(targets[0], lambda path: pacsv.write_csv(table, path))
+    place_file(targets[1], lambda path: pq.write_table(table, path))
     return targets
 
 
 def widen_run(run: pa.Table) -> pa.Table:
-    """Turn two rows a symbol into one: last_close, pred_open, pred_close, status, reason and what led to them."""
-    by_target = {target: run.filter(pc.field("target") == target).sort_by("symbol") for target in TARGETS}
+    """Turn a row for each target into one: last_close, pred_open, pred_close, intervals, and what led to them.
+
+    Returns
+    -------
+    pyarrow.Table
+        A row a symbol and target session, ordered by both.
+
+    Raises
+    ------
+    ClosecastError
+        A target lacks a row that another has.
+    """
+    order = [(key, "ascending") for key in KEYS]
+    by_target = {target: run.filter(pc.field("target") == target).sort_by(order) for target in TARGETS}
     first = by_target[TARGETS[0]]
     for target, rows in by_target.items():
-        if not rows["symbol"].equals(first["symbol"]):
+        if not rows.select(KEYS).equals(first.select(KEYS)):
             raise ClosecastError("a symbol must have one row for each target", value=rows.num_rows, place=target)
-    wide = first.select(list(SHARED))
-    for position, (target, rows) in enumerate(by_target.items()):
-        wide = wide.add_column(4 + position, f"pred_{target}", rows["predicted"])
-    return wide
-
-
-def _place(path: Path, write: Callable[[Path], None]) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    write(partial)
-    partial.replace(path)
+    wide = {name: first[name] for name in BEFORE}
+    wide |= {f"pred_{target}": rows["predicted"] for target, rows in by_target.items()}
+    wide |= {name: first[name] for name in AFTER}
+    wide |= {f"pred_{target}_{name}": rows[name] for target, rows in by_target.items() for name in BOUNDS}
+    return pa.table(wide)

@@ -6,34 +6,25 @@ read, whatever the lake holds by now.
 
 from __future__ import annotations
 
+import json
+import shutil
 import time
-import uuid
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
+from deltalake.transaction import AddAction
 
-from include.errors import ClosecastError, InputError
-from include.lake.bars import BarCube, open_bars, read_cube, sessions_up_to
-from include.lake.catalog import find_committed
-from include.lake.identity_file import load_symbol_changes
-from include.lake.tables import ADHOC_PREDICTIONS, PREDICTIONS, QUARANTINE, Table, append_rows, read_where
-from include.market.sessions import next_session
-from include.provenance import code_version, environment_hash
-from include.registry.artifact import ModelVersion
-from include.registry.resolve import resolve_version
-from include.schema import TARGETS, Status
-from include.scoring.graph import load_graph, read_market_columns, run_graph
-from include.scoring.universe import Universe, judge_universe
+from include.files import write_atomically
+from include.lake.runs import Part, Run, commit_run, find_run, write_part
+from include.lake.tables import ADHOC_PREDICTIONS, PREDICTIONS, Table
+from include.schema import TARGETS
+from include.scoring.plan import Plan, load_plan, plan_folder, plan_run, save_plan
+from include.scoring.rows import stamp_rows
+from include.scoring.shard import score_shard
 from include.settings import Settings
-from models.market import join_market
-
-FALLBACK_REASON = "the model gave no finite number, so the last close stands"
 
 
 @dataclass(frozen=True)
@@ -62,19 +53,27 @@ class ScoreReport:
         )
 
 
+@dataclass(frozen=True)
+class _Shard:
+    """A part of a run, and how many symbols it gave which status."""
+
+    part: Part | None
+    statuses: dict[str, int]
+
+
 def score_session(settings: Settings, as_of: date, *, run_id: str | None = None) -> ScoreReport:
     """Score a session's universe by the Production model and append the run to `predictions`.
 
     Parameters
     ----------
     settings
-        Universe, threads, where the lake and the registry are.
+        Universe, shards, threads, where the lake and the registry are.
     as_of
         The session whose close has been; it must have bars.
     run_id
         Who asked: a DAG run's id. A run of its own makes it unique, so that a rerun never doubles a row.
     """
-    return _score(settings, as_of, PREDICTIONS, symbols=None, version=None, run_id=run_id)
+    return _score(settings, as_of, PREDICTIONS, symbols=None, version=None, asked_by=run_id)
 
 
 def predict_symbols(
@@ -92,7 +91,7 @@ def predict_symbols(
     InputError
         A symbol that the session's universe does not have.
     """
-    return _score(settings, as_of, ADHOC_PREDICTIONS, symbols=symbols, version=version, run_id=run_id)
+    return _score(settings, as_of, ADHOC_PREDICTIONS, symbols=symbols, version=version, asked_by=run_id)
 
 
 def _score(
@@ -102,42 +101,128 @@ def _score(
     *,
     symbols: Sequence[str] | None,
     version: int | None,
-    run_id: str | None,
+    asked_by: str | None,
 ) -> ScoreReport:
     clock = _Stopwatch()
-    model = resolve_version(settings, version)
+    plan = plan_run(settings, as_of, table, symbols=symbols, version=version, asked_by=asked_by)
     clock.lap("resolve")
-    bars = open_bars(settings.lake)
-    sessions = sessions_up_to(bars, as_of, count=max(settings.universe_sessions, model.lookback))
-    cube = read_cube(bars, sessions, window=model.lookback, changes=load_symbol_changes(settings))
-    universe = judge_universe(cube, newest=len(sessions) - 1, quarantined=_quarantined(settings, as_of))
-    clock.lap("read")
-    log_returns = forecast_log_returns(settings, model, cube, universe)
-    clock.lap("onnx")
-    run = f"{run_id or 'manual'}/{uuid.uuid4().hex[:12]}"
-    target_session = next_session(settings.calendar, as_of)
-    rows = build_rows(cube, universe, log_returns)
-    rows = _choose_symbols(rows, symbols, as_of)
-    stamped = _stamp(rows, settings, model, cube, as_of=as_of, target_session=target_session, run_id=run)
-    append_rows(settings.lake, table, stamped)
-    clock.lap("write")
-    statuses = Counter(rows["status"].to_pylist()[:: len(TARGETS)])
+    scored_at = datetime.now(UTC)
+    shards = []
+    for number in range(plan.shards):
+        rows = score_shard(settings, plan, number)
+        clock.lap("score")
+        shards.append(_write_shard(settings, plan, rows, scored_at))
+        clock.lap("write")
+    run = _commit(settings, plan, shards, scored_at)
+    clock.lap("commit")
+    return _report(plan, run, clock.laps)
+
+
+def begin_run(settings: Settings, as_of: date, *, asked_by: str) -> Plan:
+    """Plan a run whose shards are scored by processes of their own."""
+    plan = plan_run(settings, as_of, PREDICTIONS, asked_by=asked_by)
+    save_plan(settings, plan)
+    return plan
+
+
+def score_part(settings: Settings, run_id: str, shard: int) -> int:
+    """Score one shard of a planned run and write its part; return its rows. Again, it writes the part anew."""
+    plan = load_plan(settings, run_id)
+    done = _write_shard(settings, plan, score_shard(settings, plan, shard), datetime.now(UTC))
+    said = {"statuses": done.statuses, "part": _describe_part(done.part)}
+    write_atomically(plan_folder(settings, run_id) / f"{shard}.json", json.dumps(said))
+    return done.part.rows if done.part else 0
+
+
+def finish_run(settings: Settings, run_id: str) -> ScoreReport:
+    """Commit a run all of whose shards are scored; again, it changes nothing."""
+    clock, folder = _Stopwatch(), plan_folder(settings, run_id)
+    plan = load_plan(settings, run_id)
+    shards = [_load_shard(json.loads((folder / f"{number}.json").read_text())) for number in range(plan.shards)]
+    run = find_run(settings.lake, run_id) or _commit(settings, plan, shards, datetime.now(UTC))
+    clock.lap("commit")
+    shutil.rmtree(folder, ignore_errors=True)
+    return _report(plan, run, clock.laps)
+
+
+def _write_shard(settings: Settings, plan: Plan, rows: pa.Table, scored_at: datetime) -> _Shard:
+    if not rows.num_rows:
+        return _Shard(None, {})
+    stamped = stamp_rows(rows, plan, scored_at)
+    each = len(plan.target_sessions) * len(TARGETS)
+    statuses = Counter(rows["status"].to_pylist()[::each])
+    return _Shard(write_part(settings.lake, replace(PREDICTIONS, name=plan.table), stamped), dict(statuses))
+
+
+def _describe_part(part: Part | None) -> dict[str, object] | None:
+    if part is None:
+        return None
+    file = part.file
+    named = {"path": file.path, "size": file.size, "partition_values": file.partition_values, "stats": file.stats}
+    return {"rows": part.rows, "sha256": part.sha256, "file": named | {"modification_time": file.modification_time}}
+
+
+def _load_shard(said: dict[str, object]) -> _Shard:
+    part = said["part"]
+    if part is None:
+        return _Shard(None, {})
+    assert isinstance(part, dict)
+    return _Shard(
+        Part(AddAction(**part["file"], data_change=True), part["rows"], part["sha256"]),
+        dict(said["statuses"]),  # type: ignore[call-overload]  # as `score_part` wrote it
+    )
+
+
+def _commit(settings: Settings, plan: Plan, shards: Sequence[_Shard], scored_at: datetime) -> Run:
+    parts = [shard.part for shard in shards if shard.part]
+    statuses: Counter[str] = Counter()
+    for shard in shards:
+        statuses.update(shard.statuses)
+    run = Run(
+        scored_into=plan.table,
+        run_id=plan.run_id,
+        as_of=plan.as_of,
+        horizons=len(plan.target_sessions),
+        model_name=plan.model.name,
+        model_version=plan.model.version,
+        model_kind=plan.model.kind,
+        lookback=plan.model.lookback,
+        onnx_sha256=plan.model.onnx_sha256,
+        trained_through=date.fromisoformat(plan.model.trained_through) if plan.model.trained_through else None,
+        bars_version=plan.bars_version,
+        calibration_version=plan.calibration_version,
+        reference_version=plan.reference_version,
+        settings=plan.settings,
+        settings_hash=plan.settings_hash,
+        environment_hash=plan.environment_hash,
+        code_version=plan.code_version,
+        shards=plan.shards,
+        symbols=statuses.total(),
+        rows=sum(part.rows for part in parts),
+        statuses=json.dumps(dict(statuses.most_common())),
+        content_sha256="",
+        scored_at=scored_at,
+    )
+    return commit_run(settings.lake, run, parts)
+
+
+def _report(plan: Plan, run: Run, seconds: dict[str, float]) -> ScoreReport:
     return ScoreReport(
-        as_of,
-        target_session,
-        run,
-        model.version,
-        model.kind,
-        cube.bars_version,
-        rows.num_rows,
-        dict(statuses.most_common()),
-        clock.laps,
-        model.note,
+        run.as_of,
+        plan.target_sessions[0],
+        run.run_id,
+        run.model_version,
+        run.model_kind,
+        run.bars_version,
+        run.rows,
+        json.loads(run.statuses),
+        seconds,
+        plan.model.note,
     )
 
 
 class _Stopwatch:
-    """Seconds between laps, by name."""
+    """Seconds between laps, by name; laps of one name add up."""
 
     def __init__(self) -> None:
         self.laps: dict[str, float] = {}
@@ -145,105 +230,4 @@ class _Stopwatch:
 
     def lap(self, name: str) -> None:
         now = time.perf_counter()
-        self.laps[name], self._last = round(now - self._last, 4), now
-
-
-def _quarantined(settings: Settings, as_of: date) -> set[str]:
-    """Return the symbols whose row of a session was refused and not released or repaired since."""
-    quarantine = find_committed(settings.lake, QUARANTINE)
-    if quarantine is None:
-        return set()
-    refused = read_where(quarantine, "session", as_of, as_of, columns=["symbol", "resolved_by"])
-    return set(refused.filter(pc.is_null(refused["resolved_by"]))["symbol"].to_pylist())
-
-
-def forecast_log_returns(
-    settings: Settings, model: ModelVersion, cube: BarCube, universe: Universe
-) -> npt.NDArray[np.float64]:
-    """Run the model's graph over the scoreable symbols.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 (n_symbols, 2), NaN where a symbol was not asked or the graph gave no finite number.
-    """
-    if model.onnx is None:
-        raise ClosecastError("a version must have its graph at hand", value=model.version, place=model.name)
-    chosen = np.flatnonzero(universe.scoreable)
-    result = np.full((len(cube.symbols), len(TARGETS)), np.nan)
-    if len(chosen):
-        graph = load_graph(model.onnx, threads=settings.threads)
-        values = join_market(cube.values, read_market_columns(graph))  # of all symbols, whichever are then chosen
-        found = run_graph(graph, np.ascontiguousarray(values[:, chosen].swapaxes(0, 1))).astype(np.float64)
-        found[~np.isfinite(found).all(axis=1)] = np.nan
-        result[chosen] = found
-    return result
-
-
-def build_rows(cube: BarCube, universe: Universe, log_returns: npt.NDArray[np.float64]) -> pa.Table:
-    """Turn forecasts into rows: two a symbol, ordered by symbol and target.
-
-    Returns
-    -------
-    pyarrow.Table
-        symbol, target, predicted, last_close, status, reason; `predicted` is null where there is no forecast.
-    """
-    failed = universe.scoreable & ~np.isfinite(log_returns[:, 0])
-    status, reason = universe.status.copy(), universe.reason.copy()
-    status[failed], reason[failed] = Status.FALLBACK.value, FALLBACK_REASON
-    returns = np.where(failed[:, None], 0.0, log_returns)
-    predicted = cube.last_close[:, None] * np.exp(returns)
-    count = len(TARGETS)
-    return pa.table(
-        {
-            "symbol": pa.array(np.repeat(cube.symbols, count), pa.string()),
-            "target": pa.array(np.tile(np.array(TARGETS, dtype=object), len(cube.symbols)), pa.string()),
-            "predicted": pa.array(predicted.ravel(), from_pandas=True),
-            "last_close": pa.array(np.repeat(cube.last_close, count), from_pandas=True),
-            "status": pa.array(np.repeat(status, count), pa.string()),
-            "reason": pa.array(np.repeat(reason, count), pa.string()),
-        }
-    )
-
-
-def _choose_symbols(rows: pa.Table, symbols: Sequence[str] | None, as_of: date) -> pa.Table:
-    if symbols is None:
-        return rows
-    unknown = sorted(set(symbols) - set(rows["symbol"].to_pylist()))
-    if unknown or not symbols:
-        named = ", ".join(unknown[:5]) or "none"
-        raise InputError(f"symbols must be in the universe of session {as_of}", value=named, place="bars")
-    return rows.filter(pc.is_in(rows["symbol"], pa.array(list(symbols))))
-
-
-def _stamp(
-    rows: pa.Table,
-    settings: Settings,
-    model: ModelVersion,
-    cube: BarCube,
-    *,
-    as_of: date,
-    target_session: date,
-    run_id: str,
-) -> pa.Table:
-    """Give each row what led to it: session, run, model, data, settings, environment, code."""
-    constants = {
-        "as_of": as_of,
-        "target_session": target_session,
-        "model_name": model.name,
-        "model_version": model.version,
-        "model_kind": model.kind,
-        "lookback": model.lookback,
-        "bars_version": cube.bars_version,
-        "settings_hash": settings.fingerprint(),
-        "environment_hash": environment_hash(),
-        "code_version": code_version(),
-        "run_id": run_id,
-        "scored_at": datetime.now(UTC),
-    }
-    schema = PREDICTIONS.schema
-    for name, value in constants.items():
-        rows = rows.append_column(
-            schema.field(name), pa.repeat(pa.scalar(value, schema.field(name).type), rows.num_rows)
-        )
-    return rows.select(schema.names)
+        self.laps[name], self._last = round(self.laps.get(name, 0.0) + now - self._last, 4), now

@@ -34,22 +34,27 @@ class Universe:
         scoreable: npt.NDArray[np.bool_] = self.status == Status.SCORED
         return scoreable
 
+    def select(self, chosen: npt.NDArray[np.bool_]) -> Universe:
+        """Keep some symbols; `chosen` is bool (n_symbols,)."""
+        return Universe(self.status[chosen], self.reason[chosen])
 
-def judge_universe(cube: BarCube, *, newest: int, quarantined: set[str]) -> Universe:
+
+def judge_universe(cube: BarCube, *, newest: int, lookback: int, quarantined: set[str]) -> Universe:
     """Give each symbol of a cube its status.
 
     Parameters
     ----------
     cube
-        Bars up to the session that is scored; its values hold the model's window.
+        Bars up to the session that is scored; its values hold the model's window at least.
     newest
         Position of that session on the scale of `cube.last_seen`.
+    lookback
+        Sessions in the model's window.
     quarantined
         Symbols whose row of that session was refused.
     """
     age = newest - cube.last_seen
-    lookback = len(cube.values)
-    observed = np.isfinite(cube.values[:, :, 0]).sum(axis=0)
+    observed = np.isfinite(cube.values[-lookback:, :, 0]).sum(axis=0)
     refused = np.array([symbol in quarantined for symbol in cube.symbols], dtype=bool) if quarantined else age < 0
     rules = [
         ((age == 0) & (observed >= lookback - MOST_MISSING), Status.SCORED),

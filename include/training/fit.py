@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from include.backtest.evidence import write_evidence
 from include.backtest.heldout import Forecasts, forecast_held_out, hold_out, measure_forecasts
+from include.backtest.residuals import RESIDUALS, write_residuals
 from include.backtest.walk_forward import OnProgress, relay_progress, sample_before
 from include.backtest.windows import Windows
 from include.errors import NotFoundError
@@ -176,6 +177,7 @@ def _forecast(
     held, lookback = hold_out(task.cube, task.cut), task.model.lookback
     forecasts = forecast_held_out(task.folder / GRAPH, task.cube, held, lookback=lookback, threads=settings.threads)
     np.savez(task.folder / _ARRAYS, forecasts=forecasts, example=example)
+    write_residuals(task.folder / RESIDUALS, task.cube, held, forecasts)
     metrics = measure_forecasts(held, forecasts)
     check_plausible(metrics, place=task.model.name)
     shown = write_evidence(

@@ -20,11 +20,12 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from include.errors import InputError, NotFoundError, UnavailableError
-from include.gate.leaks import check_columns
+from include.files import write_atomically
+from include.gate.columns import check_columns
 from include.lake.bars import BarCube
 from include.provenance import code_version
 from include.quality.drift import FEWEST_SESSIONS, build_reference
-from include.registry.artifact import hash_file, write_atomically
+from include.registry.artifact import hash_file
 from include.registry.reference import REFERENCE
 from include.settings import Settings
 from include.training.snapshot import Snapshot, hash_content, read_snapshot, take_snapshot
@@ -115,7 +116,7 @@ def begin_retrain(
             "content_sha256": hash_content(cube),
             "code_version": code_version(),
             "settings_hash": settings.fingerprint(),
-            "leaks": check_columns(cube, cut, seed=settings.seed),
+            "leaks": check_columns(settings, cube, cut),
         }
         _write_reference(cube, folder / REFERENCE)
         write_json(folder / "snapshot.json", said)

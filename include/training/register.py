@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from include.backtest.residuals import RESIDUALS
 from include.lake.tables import BARS
 from include.provenance import code_version, describe_environment, environment_hash, is_dirty
 from include.registry.artifact import hash_file
@@ -114,7 +115,9 @@ def _log_run(settings: Settings, retrain: Retrain, fit: Fit) -> int:
         mlflow.log_dict(retrain.leaks, "leak_tests.json")
         for part in (ORIGINAL, EVIDENCE):
             mlflow.log_artifacts(str(fit.folder / part), part)
-        tags |= {"lookback": str(fit.lookback)} | _log_reference(retrain)
+        mlflow.log_artifact(str(fit.folder / RESIDUALS))
+        tags |= {"lookback": str(fit.lookback), "residuals_sha256": hash_file(fit.folder / RESIDUALS)}
+        tags |= _log_reference(retrain)
         if fit.market_columns:
             tags["market_columns"] = ",".join(fit.market_columns)
         return _register_graph(settings, run, fit, tags)
@@ -126,6 +129,7 @@ def _describe_origin(settings: Settings, retrain: Retrain, fit: Fit) -> dict[str
         "kind": fit.kind,
         "bars_version": str(retrain.snapshot.bars_version),
         "holdout_from": str(retrain.snapshot.holdout_from),
+        "trained_through": str(retrain.snapshot.last_session),
         "content_sha256": retrain.content_sha256,
         "code_version": code_version(),
         "environment_hash": environment_hash(),

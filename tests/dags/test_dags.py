@@ -25,9 +25,11 @@ EDGES = {
     "market_close": {
         "wait_for_upload": {"ingest"},
         "ingest": {"validate"},
-        "validate": {"score"},
+        "validate": {"check_future", "score"},
         "score": {"publish"},
-        "publish": set(),
+        "check_future": {"publish"},
+        "publish": {"settle"},
+        "settle": set(),
     },
     "maintain_lake": {"maintain": set()},
     "predict_on_demand": {"predict": set()},

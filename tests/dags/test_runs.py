@@ -15,7 +15,8 @@ from include import tasks
 from include.ingest.ingest import ingest_upload
 from include.lake.bars import newest_session
 from include.lake.catalog import read_operations
-from include.lake.predictions import read_newest_run, read_run, scored_sessions
+from include.lake.predictions import read_newest_run, read_run
+from include.lake.runs import scored_sessions
 from include.lake.tables import ADHOC_PREDICTIONS, PROMOTIONS, read_all
 from include.registry.ledger import read_ledger
 from include.registry.promote import promote_version

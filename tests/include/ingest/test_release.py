@@ -19,10 +19,10 @@ from include.lake.bars import open_bars
 from include.lake.catalog import list_releases, read_operations
 from include.lake.quarantine import QuarantineFilter, count_quarantine, find_upload_hash, read_quarantine
 from include.lake.restatements import find_touched_forecasts, list_touched_sessions
-from include.lake.tables import PREDICTIONS, append_rows, read_partitions
+from include.lake.tables import read_partitions
 from include.quality.session import validate_session
 from include.settings import Settings
-from tests.include.lake.rows import forecast_row, forecast_rows
+from tests.include.lake.rows import forecast_row, put_forecasts
 
 HEADER = "symbol,date,open,high,low,close,volume,market_cap\n"
 DAY = date(2018, 6, 1)
@@ -245,12 +245,11 @@ def test_forecasts_that_had_read_the_old_numbers_are_named(settings: Settings, t
         for name in "AB"
         for target in ("open", "close")
     ]
-    append_rows(settings.lake, PREDICTIONS, forecast_rows(rows))
+    put_forecasts(settings.lake, rows)
     second = ingest_upload(settings, write(tmp_path / "2.csv", row("A", close=1.75, day=days[2])))
-    append_rows(
+    put_forecasts(
         settings.lake,
-        PREDICTIONS,
-        forecast_rows([forecast_row("A", "open", 1.0, 1.0, as_of=days[4], bars_version=second.bars_version)]),
+        ([forecast_row("A", "open", 1.0, 1.0, as_of=days[4], bars_version=second.bars_version)]),
     )
     touched = find_touched_forecasts(settings.lake, second.sha256)
     # The rows say that the model looks back on eight sessions, the scored one among them.

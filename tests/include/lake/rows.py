@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import fields
 from datetime import UTC, date, datetime
+from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from include import schema
+from include.lake.runs import ORDER, Run, commit_run, write_part
+from include.lake.tables import PREDICTIONS
 
 MOMENT = datetime(2018, 6, 5, tzinfo=UTC)
 
@@ -44,6 +49,7 @@ def forecast_row(
         "settings_hash": "s",
         "environment_hash": "e",
         "code_version": "c",
+        "shards": 1,
         "run_id": "first",
         "scored_at": MOMENT,
     } | changed
@@ -51,3 +57,26 @@ def forecast_row(
 
 def forecast_rows(rows: Iterable[dict[str, Any]]) -> pa.Table:
     return pa.Table.from_pylist(list(rows), schema.PREDICTIONS)
+
+
+def put_forecasts(lake: Path, rows: Iterable[dict[str, Any]], *, trained_through: date | None = None) -> None:
+    """Commit forecasts as the runs that they name, in the order in which those come."""
+    for (as_of, run_id), group in groupby(rows, key=lambda row: (row["as_of"], row["run_id"])):
+        table = forecast_rows(group).sort_by(ORDER)
+        first = table.slice(0, 1).to_pylist()[0]
+        names = {field.name for field in fields(Run)} & set(first)
+        shared: dict[str, Any] = {name: first[name] for name in names}
+        run = Run(
+            scored_into="predictions",
+            horizons=1,
+            onnx_sha256="0" * 64,
+            trained_through=trained_through,
+            settings="{}",
+            symbols=len(set(table["symbol"].to_pylist())),
+            rows=table.num_rows,
+            statuses="{}",
+            content_sha256="",
+            **shared,
+        )
+        assert (run.as_of, run.run_id) == (as_of, run_id)
+        commit_run(lake, run, [write_part(lake, PREDICTIONS, table)])

@@ -8,21 +8,22 @@ from pathlib import Path
 import pytest
 
 from include.errors import NotFoundError
-from include.lake.predictions import read_newest_run, read_run, scored_sessions
-from include.lake.tables import ADHOC_PREDICTIONS, PREDICTIONS, append_rows
-from tests.include.lake.rows import MOMENT, forecast_row, forecast_rows
+from include.lake.predictions import read_newest_run, read_run
+from include.lake.runs import scored_sessions
+from include.lake.tables import ADHOC_PREDICTIONS, PREDICTIONS
+from tests.include.lake.rows import MOMENT, forecast_row, put_forecasts
 
 AS_OF = date(2018, 6, 1)
 
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Path:
-    """Two runs of a session, the later one committed first, and one of the session before."""
-    later = {"run_id": "second", "scored_at": MOMENT + timedelta(seconds=1)}
+    """Two runs of a session, the second committed last though scored first, and one of the session before."""
+    later = {"run_id": "second", "scored_at": MOMENT - timedelta(seconds=1)}
     before = {"as_of": AS_OF - timedelta(days=1), "run_id": "yesterday", "scored_at": MOMENT + timedelta(days=9)}
-    append_rows(tmp_path, PREDICTIONS, forecast_rows(forecast_row(name, "open", 1.1, 1.0, **later) for name in "AB"))
-    append_rows(tmp_path, PREDICTIONS, forecast_rows(forecast_row(name, "open", 1.2, 1.0) for name in "ABC"))
-    append_rows(tmp_path, PREDICTIONS, forecast_rows([forecast_row("A", "open", 1.3, 1.0, **before)]))
+    put_forecasts(tmp_path, (forecast_row(name, "open", 1.2, 1.0) for name in "ABC"))
+    put_forecasts(tmp_path, (forecast_row(name, "open", 1.1, 1.0, **later) for name in "AB"))
+    put_forecasts(tmp_path, ([forecast_row("A", "open", 1.3, 1.0, **before)]))
     return tmp_path
 
 

@@ -7,12 +7,11 @@ from datetime import date, timedelta
 import numpy as np
 import pytest
 
-from include.lake.tables import PREDICTIONS, append_rows
 from include.monitoring.errors import SessionError, measure_errors, read_session_errors
 from include.schema import Status
 from include.settings import Settings
 from tests.include.lake.commits import put_bars
-from tests.include.lake.rows import MOMENT, bar_row, bar_rows, forecast_row, forecast_rows
+from tests.include.lake.rows import MOMENT, bar_row, bar_rows, forecast_row, forecast_rows, put_forecasts
 
 AS_OF, NEXT = date(2018, 6, 1), date(2018, 6, 2)
 
@@ -31,7 +30,7 @@ def scored(settings: Settings) -> Settings:
         forecast_row("GONE", "close", 7.0, 5.0),
         forecast_row("STALE", "open", None, 5.0, status=Status.STALE),
     ]
-    append_rows(settings.lake, PREDICTIONS, forecast_rows(rows))
+    put_forecasts(settings.lake, (rows))
     return settings
 
 
@@ -50,13 +49,13 @@ def test_errors_are_those_worked_by_hand(scored: Settings) -> None:
 def test_only_scored_rows_of_the_newest_run_count(scored: Settings) -> None:
     later = {"run_id": "second", "scored_at": MOMENT + timedelta(hours=1)}
     fallback = forecast_row("B", "open", 1e9, 100.0, status=Status.FALLBACK, **later)
-    append_rows(scored.lake, PREDICTIONS, forecast_rows([forecast_row("A", "open", 121.0, 100.0, **later), fallback]))
+    put_forecasts(scored.lake, ([forecast_row("A", "open", 121.0, 100.0, **later), fallback]))
     assert figures(read_session_errors(scored))["open"] == (1, pytest.approx(0.0, abs=1e-12), pytest.approx(0.19062036))
 
 
 def test_forecasts_that_are_still_to_come_true_are_left_out(scored: Settings) -> None:
-    coming = {"as_of": NEXT, "target_session": date(2018, 6, 3)}
-    append_rows(scored.lake, PREDICTIONS, forecast_rows([forecast_row("A", "open", 1.0, 1.0, **coming)]))
+    coming = {"as_of": NEXT, "target_session": date(2018, 6, 3), "run_id": "coming"}
+    put_forecasts(scored.lake, ([forecast_row("A", "open", 1.0, 1.0, **coming)]))
     assert {each.as_of for each in read_session_errors(scored)} == {AS_OF}
     assert read_session_errors(scored, [NEXT]) == []
 

@@ -9,25 +9,23 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from include.errors import InputError, NotFoundError
+from include.errors import ClosecastError, InputError, NotFoundError
 from include.ingest.ingest import ingest_upload
 from include.lake.bars import open_bars
 from include.lake.files import list_sessions
-from include.lake.predictions import read_newest_run, read_run, scored_sessions
+from include.lake.predictions import read_newest_run, read_run
+from include.lake.runs import find_newest_run, hash_run, require_run, scored_sessions
 from include.lake.tables import ADHOC_PREDICTIONS, BARS
 from include.market.exchange import simulate_exchange, write_exchange
-from include.registry.artifact import ModelVersion
 from include.schema import PREDICTIONS, TARGETS, Status
 from include.scoring.publish import publish_session, widen_run
-from include.scoring.score import FALLBACK_REASON, build_rows, forecast_log_returns, predict_symbols, score_session
+from include.scoring.rows import FALLBACK_REASON, Forecasts, build_rows, check_rows
+from include.scoring.score import begin_run, finish_run, predict_symbols, score_part, score_session
 from include.scoring.universe import Universe
 from include.settings import Settings
-from models.market import measure_market
 from tests.conftest import TrainedHome
-from tests.include.backtest.cubes import build_cube, walk_bars
 from tests.include.lake.commits import put_bars
 from tests.include.scoring.cubes import make_cube
-from tests.include.scoring.graphs import write_market_graph
 
 LAST = date(2024, 3, 26)
 
@@ -142,21 +140,12 @@ def test_a_number_that_is_not_finite_becomes_the_last_close() -> None:
     cube = make_cube({"good": "xxx", "bad": "xxx"})
     universe = Universe(np.array(["scored", "scored"], object), np.array([None, None], object))
     # symbols are sorted: bad, good
-    rows = build_rows(cube, universe, np.array([[np.nan, np.nan], [0.0, np.log(2.0)]])).to_pylist()
+    log_returns = np.array([[[np.nan, np.nan]], [[0.0, np.log(2.0)]]])
+    forecasts = Forecasts(log_returns, np.full((2, 2), 0.1), np.full((2, 1, 2, 4), np.nan))
+    rows = build_rows(cube, universe, forecasts, [LAST]).to_pylist()
     assert [row["status"] for row in rows] == ["fallback", "fallback", "scored", "scored"]
     assert [row["reason"] for row in rows] == [FALLBACK_REASON, FALLBACK_REASON, None, None]
     assert [row["predicted"] for row in rows] == pytest.approx([1.0, 1.0, 1.0, 2.0])
-
-
-def test_market_wide_columns_are_of_all_symbols_whichever_are_scored(settings: Settings, tmp_path: Path) -> None:
-    names, bars = ("market_return", "cap_rank"), walk_bars(30, 20)
-    graph = write_market_graph(tmp_path / "g.onnx", names, lookback=4)
-    model, cube = ModelVersion("daily", 1, "market_window", 4, "0" * 64, onnx=graph), build_cube(bars[-4:])
-    scored = np.arange(20) % 3 == 0
-    universe = Universe(np.where(scored, "scored", "missing").astype(object), np.full(20, None, dtype=object))
-    found = forecast_log_returns(settings, model, cube, universe)
-    np.testing.assert_array_equal(found[scored], measure_market(bars, names)[-1][scored])
-    assert np.isnan(found[~scored]).all()
 
 
 def test_publishing_writes_one_row_a_symbol(trained_home: TrainedHome) -> None:
@@ -201,3 +190,49 @@ def test_a_lake_may_lie_in_a_folder_of_any_name(tmp_path: Path, trained_home: Tr
     settings = Settings(home=tmp_path / folder, mlflow_tracking_uri=uri, _env_file=None)
     put_bars(settings.lake, make_bars([LAST - timedelta(days=back) for back in range(9, -1, -1)], {"a": 1.0}, seed=1))
     assert score_session(settings, LAST).statuses == {"scored": 1}
+
+
+def test_forecasts_do_not_depend_on_shards_threads_or_other_symbols(trained_home: TrainedHome) -> None:
+    settings = trained_home.settings
+    said = ["symbol", "target", "status", "reason", "last_close"]
+    once = read_newest_run(settings.lake, score_session(settings, LAST).as_of)
+    for changed in ({"shards": 1}, {"shards": 4}, {"threads": 1}):
+        other = settings.model_copy(update=changed)
+        report = score_session(other, LAST)
+        run = read_run(settings.lake, LAST, report.run_id)
+        again = run.sort_by([("symbol", "ascending"), ("target", "descending")])
+        before = once.sort_by([("symbol", "ascending"), ("target", "descending")])
+        assert again.select(said).equals(before.select(said))
+        numbers = [np.array(rows["predicted"].to_pylist(), dtype=float) for rows in (before, again)]
+        np.testing.assert_allclose(numbers[0], numbers[1], rtol=1e-6)
+        if changed == {"shards": 1}:
+            np.testing.assert_array_equal(numbers[0], numbers[1])
+        assert hash_run(run, other.shards) == require_run(settings.lake, LAST, run_id=report.run_id).content_sha256
+
+
+def test_shards_in_processes_of_their_own_make_one_run(trained_home: TrainedHome) -> None:
+    settings = trained_home.settings.model_copy(update={"shards": 3})
+    before = require_run(settings.lake, LAST) if LAST in scored_sessions(settings.lake) else None
+    plan = begin_run(settings, LAST, asked_by="market_close/here")
+    rows = sum(score_part(settings, plan.run_id, shard) for shard in range(3))
+    score_part(settings, plan.run_id, 1)  # a try that is made again
+    assert find_newest_run(settings.lake, LAST) == before
+    report = finish_run(settings, plan.run_id)
+    run = read_newest_run(settings.lake, LAST)
+    assert report.rows == rows == run.num_rows
+    assert hash_run(run, 3) == require_run(settings.lake, LAST).content_sha256
+    assert not list(settings.scoring.glob("*"))
+    with pytest.raises(NotFoundError, match="a run must be planned"):
+        finish_run(settings, plan.run_id)
+
+
+def test_a_row_that_dropped_out_is_noticed(trained_home: TrainedHome) -> None:
+    score_session(trained_home.settings, LAST)
+    run = read_newest_run(trained_home.settings.lake, LAST)
+    symbols = run.num_rows // 2
+    check_rows(run, symbols=symbols, horizons=1)
+    with pytest.raises(ClosecastError, match=f"each of {symbols} symbols, 1 horizons and 2 targets"):
+        check_rows(run.slice(1), symbols=symbols, horizons=1)
+    spoilt = run.set_column(run.schema.get_field_index("predicted"), "predicted", pa.nulls(run.num_rows, pa.float64()))
+    with pytest.raises(ClosecastError, match="a scored row must have a price"):
+        check_rows(spoilt, symbols=symbols, horizons=1)

@@ -27,17 +27,19 @@ LENGTH = 30
     ],
 )
 def test_status_follows_what_was_seen(bars: str, status: str) -> None:
-    universe = judge_universe(make_cube({"one": bars}, window=10), newest=LENGTH - 1, quarantined=set())
+    universe = judge_universe(make_cube({"one": bars}, window=10), newest=LENGTH - 1, lookback=10, quarantined=set())
     assert universe.status.tolist() == [status]
     assert (universe.reason[0] is None) == (status == "scored")
 
 
 def test_a_refused_row_is_the_reason_before_missing() -> None:
     cube = make_cube({"one": "x" * 29 + ".", "two": "x" * 29 + "."}, window=10)
-    universe = judge_universe(cube, newest=LENGTH - 1, quarantined={"two"})
+    universe = judge_universe(cube, newest=LENGTH - 1, lookback=10, quarantined={"two"})
     assert universe.status.tolist() == ["missing", "quarantined"]
 
 
 def test_a_refused_double_does_not_hide_the_row_that_stands() -> None:
-    universe = judge_universe(make_cube({"one": "x" * LENGTH}, window=10), newest=LENGTH - 1, quarantined={"one"})
+    universe = judge_universe(
+        make_cube({"one": "x" * LENGTH}, window=10), newest=LENGTH - 1, lookback=10, quarantined={"one"}
+    )
     assert universe.status.tolist() == ["scored"]
