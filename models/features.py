@@ -141,10 +141,10 @@ def wrap_raw(core: Any, lookback: int, market: tuple[str, ...] = ()) -> Any:
     return keras.Model([window, beside], ToLogReturn()(core(features), unit))
 
 
-def split_columns(windows: Floats) -> list[Floats]:
+def split_columns(windows: Floats) -> Floats | list[Floats]:
     """Split windows (n, lookback, 6 and market-wide columns) into what `wrap_raw`'s model takes, one array or two."""
     own = len(WINDOW_COLUMNS)
-    return [windows] if windows.shape[-1] == own else [windows[..., :own], windows[..., own:]]
+    return windows if windows.shape[-1] == own else [windows[..., :own], windows[..., own:]]
 
 
 def compute_features(
