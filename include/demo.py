@@ -6,6 +6,7 @@ are trained; then the newest sessions arrive one after the other and the schedul
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import threading
 import time
@@ -222,18 +223,26 @@ def show_result(settings: Settings, result: DemoResult, seconds: float) -> None:
     out.print("  ".join(f"{status} {count:,}" for status, count in counts.most_common()))
     out.print()
     show_errors(result.errors)
-    login = load_login(settings)
+    login, home = load_login(settings), plain(choose_home(settings))
     took = ", ".join(f"{day} {took} s" for day, took in result.session_seconds.items())
     out.print(f"\nUpload to forecasts: {took}. The whole demo: {seconds:.0f} s.")
     out.print(plain(f"Tables:   {settings.lake} (Delta), forecasts as files: {settings.published}"), soft_wrap=True)
     out.print(
-        f"Next:     [bold]make up[/bold] opens the same state: Airflow (user {login.user}, its password in"
+        f"Next:     [bold]{home}make up[/bold] opens the same state: Airflow (user {login.user}, its password in"
         f" {plain(str(passwords_file(settings)))}) and MLflow"
         f" (users in {plain(str(mlflow_passwords_file(settings)))})\n"
         f"          [bold]closecast predict --symbol {plain(rows[0]['symbol'])}[/bold]"
         "   [bold]closecast models list[/bold]   [bold]closecast status[/bold]",
         soft_wrap=True,
     )
+    if home:
+        out.print("          each with the same CLOSECAST_HOME before it")
+
+
+def choose_home(settings: Settings) -> str:
+    """Say how the next command finds the home of this one: nothing where it is the one by default."""
+    home, default = settings.home.absolute(), Settings.model_fields["home"].default.absolute()
+    return "" if home == default else f"CLOSECAST_HOME={shlex.quote(str(home))} "
 
 
 def _choose_rows(rows: list[dict[str, Any]], most: int = 8) -> list[dict[str, Any]]:

@@ -27,11 +27,11 @@ What is not known is 0, the middle of every column.
 _CLOSE, _VOLUME, _CAP = (WINDOW_COLUMNS.index(name) for name in ("close", "volume", "market_cap"))
 
 
-def join_market(bars: Floats, names: Sequence[str]) -> npt.NDArray[np.float32]:
+def join_market(bars: Floats, names: Sequence[str]) -> Floats:
     """Put market-wide columns behind the columns of bars (n_sessions, n_symbols, 6); without names, give the bars."""
     if not names:
-        return np.asarray(bars, dtype=np.float32)
-    return np.concatenate([bars, measure_market(bars, names)], axis=-1, dtype=np.float32)
+        return bars
+    return np.concatenate([bars, measure_market(bars, names)], axis=-1)
 
 
 def measure_market(bars: Floats, names: Sequence[str]) -> npt.NDArray[np.float32]:

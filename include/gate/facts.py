@@ -12,7 +12,8 @@ from include.backtest.heldout import HeldOut
 from include.backtest.windows import build_windows
 from include.gate.guards import ModelFacts
 from include.lake.bars import BarCube
-from include.scoring.graph import load_graph, read_market_columns, run_graph
+from include.scoring.graph import load_graph, run_graph
+from include.scoring.inputs import read_market_columns
 from models.market import join_market
 
 SCORED_WINDOWS = 10_000

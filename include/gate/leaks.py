@@ -28,7 +28,8 @@ from include.gate.paired import FEWEST_SESSIONS
 from include.gate.verdict import judge_challengers
 from include.lake.bars import MOST_MISSING, BarCube
 from include.schema import TARGETS
-from include.scoring.graph import load_graph, read_market_columns, run_graph
+from include.scoring.graph import load_graph, run_graph
+from include.scoring.inputs import read_market_columns
 from include.settings import Settings
 from models.catalog import build_model
 from models.market import join_market

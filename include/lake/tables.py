@@ -115,7 +115,16 @@ def table_version(lake: Path, table: Table) -> int | None:
 
 def append_rows(lake: Path, table: Table, rows: pa.Table | pa.RecordBatchReader) -> int:
     """Append rows in one commit and return the table's new version; a reader is written as it comes."""
+    if (opened := find_table(lake, table)) is not None:
+        _add_columns(opened, table)
     return _write(lake, table, rows, mode="append", predicate=None)
+
+
+def add_missing_columns(lake: Path, table: Table) -> None:
+    """Give a table that an earlier release has written the columns that came later, empty in its rows."""
+    opened = find_table(lake, table)
+    if opened:
+        _add_columns(opened, table)
 
 
 def replace_partitions(
@@ -322,7 +331,13 @@ def read_where(
     return found.to_table(columns=names, filter=(pc.field(key) >= low) & (pc.field(key) <= high))
 
 
-def _open_files(table: DeltaTable, files: Sequence[str], form: ds.FileFormat, partition: pa.Field | None) -> ds.Dataset:
+def _open_files(
+    table: DeltaTable,
+    files: Sequence[str],
+    form: ds.FileFormat,
+    partition: pa.Field | None,
+    fields: pa.Schema | None = None,
+) -> ds.Dataset:
     """Open some of a table's files by Arrow's own file system.
 
     Never by `to_pyarrow_table`: that reads through a file system written in Python, and an Arrow thread that frees its
@@ -330,7 +345,8 @@ def _open_files(table: DeltaTable, files: Sequence[str], form: ds.FileFormat, pa
     """
     hive = ds.partitioning(pa.schema([partition]), flavor="hive") if partition else None
     root = _as_path(table.table_uri).rstrip("/")
-    return ds.dataset([_as_path(file) for file in files], format=form, partitioning=hive, partition_base_dir=root)
+    paths = [_as_path(file) for file in files]
+    return ds.dataset(paths, schema=fields, format=form, partitioning=hive, partition_base_dir=root)
 
 
 def _as_path(uri: str) -> str:
@@ -356,5 +372,6 @@ def read_opened(opened: DeltaTable | None, table: Table, *, columns: Sequence[st
     if opened is None or not files:
         return table.schema.empty_table().select(names)
     partition = table.schema.field(table.partition) if table.partition else None
-    found = _open_files(opened, files, ds.ParquetFileFormat(), partition).to_table(columns=names)
+    # The schema is ours and not that of the first file, which an earlier release may have written with fewer columns.
+    found = _open_files(opened, files, ds.ParquetFileFormat(), partition, table.schema).to_table(columns=names)
     return found.cast(pa.schema([table.schema.field(name) for name in names]))

@@ -6,6 +6,7 @@ behind a window's own columns wherever windows are passed on, and go apart here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,7 @@ import numpy.typing as npt
 
 from include.errors import InputError
 from include.schema import TARGETS, WINDOW_COLUMNS
-from models.market import MARKET_COLUMNS
-from models.protocol import INPUT_NAME, MARKET_METADATA, MARKET_NAME
+from include.scoring.inputs import prepare_inputs, read_market_columns
 
 
 def load_graph(path: Path, *, threads: int) -> Any:
@@ -31,34 +31,17 @@ def load_graph(path: Path, *, threads: int) -> Any:
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def read_market_columns(graph: Any) -> tuple[str, ...]:
-    """Give the names of the market-wide columns that a graph needs; none where it takes windows alone.
-
-    Raises
-    ------
-    InputError
-        It asks for columns that there are not, or has a second input and does not say of what.
-    """
-    said = graph.get_modelmeta().custom_metadata_map.get(MARKET_METADATA, "")
-    names = tuple(said.split(",")) if said else ()
-    if len(graph.get_inputs()) != 1 + bool(names) or not set(names) <= set(MARKET_COLUMNS):
-        rule = f"a second input must be named in the graph's metadata, of {', '.join(MARKET_COLUMNS)}"
-        raise InputError(rule, value=said or f"{len(graph.get_inputs())} inputs")
-    return names
-
-
-def name_inputs(windows: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.float32]]:
-    """Split windows (n_symbols, lookback, 6 + k) into a graph's inputs by name: raw windows, market-wide columns."""
-    own = len(WINDOW_COLUMNS)
-    if windows.shape[-1] <= own:
-        return {INPUT_NAME: windows}
-    return {INPUT_NAME: np.ascontiguousarray(windows[..., :own]), MARKET_NAME: np.ascontiguousarray(windows[..., own:])}
-
-
-def run_graph(graph: Any, windows: npt.NDArray[np.float32], *, horizons: int = 1) -> npt.NDArray[np.float32]:
+def run_graph(
+    graph: Any,
+    windows: npt.NDArray[np.floating[Any]],
+    symbols: Sequence[str] | npt.NDArray[np.object_] | None = None,
+    *,
+    horizons: int = 1,
+) -> npt.NDArray[np.float32]:
     """Return log returns against the last close, (n_symbols, 2), of windows, (n_symbols, lookback, 6 + k).
 
-    Of a model with several horizons, (n_symbols, n_horizons, 2).
+    Of a model with several horizons, (n_symbols, n_horizons, 2). `symbols` says whose windows these are, for a graph
+    that asks; see `include.scoring.inputs`.
 
     Parameters
     ----------
@@ -70,12 +53,12 @@ def run_graph(graph: Any, windows: npt.NDArray[np.float32], *, horizons: int = 1
     InputError
         The graph gives arrays of another number or shape.
     """
-    inputs = name_inputs(windows)
-    if len(inputs) == 1:
-        inputs = {graph.get_inputs()[0].name: windows}
-    found = graph.run(None, inputs)
     ahead = () if horizons == 1 else (horizons,)
-    expected, shapes = (len(windows), *ahead, len(TARGETS)), [np.shape(each) for each in found]
+    expected = (len(windows), *ahead, len(TARGETS))
+    if not len(windows):  # ONNX Runtime's GRU ends the process on a batch of none
+        return np.empty(expected, dtype=np.float32)
+    found = graph.run(None, prepare_inputs(graph, windows, symbols))
+    shapes = [np.shape(each) for each in found]
     if shapes != [expected]:  # (n_symbols, 1) would become both targets without a word
         raise InputError(f"a graph must give one array of log returns {expected}", value=shapes)
     result: npt.NDArray[np.float32] = found[0]
@@ -91,7 +74,8 @@ def find_misfit(path: Path, *, lookback: int) -> str | None:
         graph = load_graph(path, threads=1)
         columns = len(WINDOW_COLUMNS) + len(read_market_columns(graph))
         for count in (1, 3):
-            run_graph(graph, np.ones((count, lookback, columns), dtype=np.float32))
+            windows = np.ones((count, lookback, columns), dtype=np.float32)
+            run_graph(graph, windows, symbols=[""] * count)
     except Exception as error:  # noqa: BLE001  # ONNX Runtime's own have no common class besides it
         return " ".join(str(error).split())[:200]
     return None

@@ -11,7 +11,8 @@ import pytest
 
 from include.backtest.windows import Windows, build_windows
 from include.market.exchange import simulate_exchange
-from include.scoring.graph import find_misfit, load_graph, read_market_columns, run_graph
+from include.scoring.graph import find_misfit, load_graph, run_graph
+from include.scoring.inputs import read_market_columns
 from models.keras_fit import FittedKeras
 from models.keras_runtime import keras
 from models.market import MARKET_COLUMNS, join_market

@@ -10,7 +10,8 @@ import pytest
 from onnx import TensorProto, helper, save
 
 from include.errors import InputError
-from include.scoring.graph import find_misfit, load_graph, read_market_columns, run_graph
+from include.scoring.graph import find_misfit, load_graph, run_graph
+from include.scoring.inputs import read_market_columns
 from models.market import MARKET_COLUMNS
 from tests.include.scoring.graphs import write_market_graph
 
@@ -77,7 +78,7 @@ def test_a_graph_of_windows_alone_needs_no_market(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("metadata", "misfit"),
     [
-        ("", "Received: 2 inputs"),
+        ("", "Received: none"),
         ("market_return,tomorrow", f"of {', '.join(MARKET_COLUMNS)}. Received: market_return,tomorrow"),
         ("market_return,cap_rank,dispersion", "invalid dimensions"),
     ],

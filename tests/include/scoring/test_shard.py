@@ -26,7 +26,7 @@ def test_market_wide_columns_are_of_all_symbols_whichever_a_shard_holds(tmp_path
     cube = select_symbols(add_market(build_cube(bars), model), chosen)
     scored = np.arange(len(cube.symbols)) != 1
     universe = Universe(np.where(scored, "scored", "missing").astype(object), np.full(len(scored), None, dtype=object))
-    found = forecast_log_returns(Settings(home=tmp_path, _env_file=None), model, cube, universe)[:, 0]
+    found = forecast_log_returns(Settings(home=tmp_path, _env_file=None), model, cube, universe)[0][:, 0]
     np.testing.assert_array_equal(found[scored], measure_market(bars, names)[-1][chosen][scored])
     assert np.isnan(found[~scored]).all()
 
