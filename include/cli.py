@@ -20,6 +20,7 @@ from include.commands import lake, models, quarantine
 from include.commands import uploads as uploads_command
 from include.commands.backtest import backtest
 from include.commands.ingest import ingest
+from include.commands.monitoring import report, skill, watch
 from include.commands.options import AsJson
 from include.commands.validate import validate
 from include.console import emit, err, out, plain, show_steps
@@ -37,6 +38,9 @@ app.add_typer(lake.app, name="lake")
 app.command()(ingest)
 app.command()(validate)
 app.command()(backtest)
+app.command()(skill)
+app.command()(watch)
+app.command()(report)
 
 USAGE_EXIT = 2
 
