@@ -277,7 +277,8 @@ def main() -> int:
         "found_share": min(shares[fault] for fault, must in FAULTS.items() if must),
     }
     note = given.data.name if given.data else f"{len(scenes)} simulated exchanges"
-    return 0 if report("watch", measured, GOALS, note=note) else 1
+    goals = {"seconds": GOALS["seconds"]} if given.data else GOALS  # a real market is never calm by construction
+    return 0 if report("watch", measured, goals, note=note) else 1
 
 
 if __name__ == "__main__":

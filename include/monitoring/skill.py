@@ -156,7 +156,7 @@ def measure_skill(rows: pa.Table, by: str) -> list[Skill]:
     Returns
     -------
     list of Skill
-        Ordered by group and target, the open first; symbols alone by what they lost against the last close, the most first.
+        Ordered by group and target, the open first; symbols by what they lost against the last close.
     """
     rows = (_add_cohorts(rows) if by == "cohort" else rows).unify_dictionaries()  # each file has its own of symbols
     key = _KEYS[by]
@@ -168,7 +168,7 @@ def measure_skill(rows: pa.Table, by: str) -> list[Skill]:
         [("error", "count"), *((name, "mean") for name in _MEANS)]
     )
     found = sorted(grouped.to_pylist(), key=lambda row: (_order(row[key]), -TARGETS[::-1].index(row["target"])))
-    skill = [_build(str(row[key]), row) for row in found]
+    skill = [_build(UNKNOWN if row[key] is None else str(row[key]), row) for row in found]
     return sorted(skill, key=lambda row: row.last_close_error - row.mean_absolute_error) if by == "symbol" else skill
 
 
@@ -181,7 +181,7 @@ def _build(group: str, row: dict[str, float]) -> Skill:
 
 def _order(value: object) -> tuple[int, object]:
     """Put numbers in their order, words in theirs, and what is not known last."""
-    return (1, "") if value in (None, UNKNOWN) else (0, value)
+    return (1, "") if value is None else (0, value)
 
 
 def _measure_spans(rows: pa.Table, days: Sequence[date]) -> list[Skill]:

@@ -141,7 +141,7 @@ def read_breaches(settings: Settings) -> list[Breach]:
         return []
     try:
         return [_read(each) for each in json.loads(path.read_text())]
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise InputError("episodes must be as they were written", value=str(error), place=str(path)) from error
 
 
