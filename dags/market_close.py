@@ -73,6 +73,12 @@ def commit_score(run_id):
 
 
 @task
+def check_future(session):
+    """Score an earlier session again with noise in place of what came later; a difference blocks publishing."""
+    return run_child("include.tasks:check_future", session)
+
+
+@task
 def publish(session):
     """Write the session's forecasts as files."""
     return run_child("include.tasks:publish", session)
@@ -127,7 +133,9 @@ def market_close():
         conf={"session": session},
         skip_when_already_exists=True,
     )
-    scored >> publish(session) >> settle(session) >> watched
+    checked, published = check_future(session), publish(session)
+    validated >> checked
+    [scored, checked] >> published >> settle(session) >> watched
 
 
 market_close()

@@ -10,7 +10,7 @@ from datetime import date
 from functools import lru_cache
 from pathlib import Path
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from include.errors import InputError
@@ -37,6 +37,9 @@ class Settings(BaseSettings):
         None,
         description="Where uploads land (below it in inbox) and are kept (in kept): a folder or s3://bucket/prefix;"
         " by default inbox and uploads of the home.",
+    )
+    publish_to: str | None = Field(
+        None, description="A folder or s3://bucket/prefix that published files are copied to, under the same names."
     )
     upload_poke_s: float | None = Field(
         None, gt=0, description="Seconds between looks for an upload: 1 in a folder, 5 in an object store by default."
@@ -67,6 +70,12 @@ class Settings(BaseSettings):
     )
     shards: int = Field(1, ge=1, le=1000, description="Tasks that one scoring run is split over, by symbol.")
     threads: int = Field(2, ge=1, description="Threads of ONNX Runtime, Arrow and TensorFlow in one task.")
+    leak_correlation: float = Field(
+        0.6, gt=0, le=1, description="A retrain is refused where a column's rank correlation with a target is above it."
+    )
+    leak_margin: float = Field(
+        0.08, gt=0, le=1, description="The same of the leak tests early_column and leaning_close (docs/models.md)."
+    )
     seed: int = Field(7, description="Seed of every random choice in training.")
     registry_wait_s: float = Field(
         120.0, ge=0, description="How long a retrain asks again while MLflow does not answer."
@@ -77,8 +86,8 @@ class Settings(BaseSettings):
     )
     mlflow_username: str | None = Field(None, description="User of the MLflow server; by default the home's own.")
     mlflow_password: SecretStr | None = Field(None, description="That user's password.")
-    airflow_port: int | None = Field(None, description="Port of Airflow's pages; a free one by default.")
-    mlflow_port: int | None = Field(None, description="Port of MLflow's pages; a free one by default.")
+    airflow_port: int | None = Field(None, description="Port of Airflow's pages; that of the last start by default.")
+    mlflow_port: int | None = Field(None, description="Port of MLflow's pages; that of the last start by default.")
     symbol_changes: Path | None = Field(
         None, description="CSV of renames and redenominations; symbol_changes.csv in the home by default."
     )
@@ -105,20 +114,22 @@ class Settings(BaseSettings):
             raise ValueError(f"the home's path must not hold {named}: the addresses of tables and models cannot")
         return home
 
-    @field_validator("uploads")
+    @field_validator("uploads", "publish_to")
     @classmethod
-    def _known_store(cls, uploads: str | None) -> str | None:
-        if not uploads:  # an empty variable is none
+    def _known_store(cls, address: str | None, info: ValidationInfo) -> str | None:
+        if not address:  # an empty variable is none
             return None
-        if uploads.startswith(OBJECT_SCHEME):
-            if "@" in uploads:  # not a ValueError: pydantic would hand on the value, and the command line print it
-                raise InputError("uploads must not hold credentials (see docs/uploads.md)", place="CLOSECAST_UPLOADS")
-            if not uploads.removeprefix(OBJECT_SCHEME).strip("/"):
-                raise ValueError("uploads must be s3://bucket/prefix")
-            return uploads.rstrip("/")
-        if "://" in uploads:
-            raise ValueError(f"uploads must be a folder or s3://bucket/prefix. Received: {uploads.split('://')[0]}://")
-        return str(Path(uploads).expanduser().absolute())
+        name = info.field_name or ""
+        if address.startswith(OBJECT_SCHEME):
+            if "@" in address:  # not a ValueError: pydantic would hand on the value, and the command line print it
+                rule = f"{name} must not hold credentials (see docs/uploads.md)"
+                raise InputError(rule, place=f"CLOSECAST_{name.upper()}")
+            if not address.removeprefix(OBJECT_SCHEME).strip("/"):
+                raise ValueError(f"{name} must be s3://bucket/prefix")
+            return address.rstrip("/")
+        if "://" in address:
+            raise ValueError(f"{name} must be a folder or s3://bucket/prefix. Received: {address.split('://')[0]}://")
+        return str(Path(address).expanduser().absolute())
 
     @field_validator("date_order")
     @classmethod
@@ -136,6 +147,11 @@ class Settings(BaseSettings):
     def kept_url(self) -> str:
         """Where uploads are kept as they came, named by their SHA-256: a folder or an s3:// address."""
         return f"{self.uploads}/kept" if self.uploads else str(self.home / "uploads")
+
+    @property
+    def adhoc_url(self) -> str:
+        """Where files wait that are to be answered and are no uploads of a session: below the inbox, never ingested."""
+        return f"{self.inbox_url}/adhoc"
 
     @property
     def has_object_store(self) -> bool:
@@ -203,6 +219,11 @@ class Settings(BaseSettings):
     def published(self) -> Path:
         """Forecasts as files, one CSV and one Parquet a session."""
         return self.home / "published"
+
+    @property
+    def answers(self) -> Path:
+        """Answers to files that are no part of the lake, named by their SHA-256 and the model's version."""
+        return self.home / "answers"
 
     @property
     def data_docs(self) -> Path:
