@@ -131,6 +131,8 @@ def market_close():
         trigger_dag_id="watch_forecasts",
         trigger_run_id="watch__{{ run_id }}",
         conf={"session": session},
+        logical_date=None,
+        run_after=None,
         skip_when_already_exists=True,
     )
     checked, published = check_future(session), publish(session)

@@ -65,6 +65,8 @@ def watch_forecasts():
         task_id="retrain",
         trigger_dag_id="retrain_weekly",
         trigger_run_id="breach__{{ run_id }}",
+        logical_date=None,
+        run_after=None,
         skip_when_already_exists=True,
     )
     wants_retrain(watched) >> retrain
