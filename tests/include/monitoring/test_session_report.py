@@ -32,7 +32,8 @@ def home(settings: Settings, tmp_path: Path) -> Settings:
     return settings
 
 
-def test_the_page_shows_the_session_and_runs_and_loads_nothing(home: Settings) -> None:
+def test_the_page_shows_the_session_and_runs_and_loads_nothing(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("include.monitoring.session_report.WORST_SYMBOLS", 99)
     path = write_report(home, day(LAST - 1))
     assert path == report_path(home, day(LAST - 1))
     assert list_reports(home) == [day(LAST - 1)]
