@@ -22,6 +22,7 @@ from include.commands.answers import answer_upload
 from include.commands.backtest import backtest
 from include.commands.history import simulate_history
 from include.commands.ingest import ingest
+from include.commands.monitoring import report, skill, watch
 from include.commands.options import AsJson
 from include.commands.validate import validate
 from include.console import emit, err, out, plain, show_steps
@@ -39,6 +40,9 @@ app.add_typer(lake.app, name="lake")
 app.command()(ingest)
 app.command()(validate)
 app.command()(backtest)
+app.command()(skill)
+app.command()(watch)
+app.command()(report)
 app.command()(simulate_history)
 
 USAGE_EXIT = 2
@@ -147,7 +151,11 @@ def score(session: Session = None, as_json: AsJson = False) -> None:
         report, files = forecast_session(settings, day, asked_by="cli")
         line.finish(f"{report.rows:,} rows")
     payload = asdict(report) | {"files": files}
-    emit(payload, as_json=as_json, render=lambda: out.print(plain(f"{report.summary()}\n{files[0]}"), soft_wrap=True))
+    emit(
+        payload,
+        as_json=as_json,
+        render=lambda: out.print(f"{plain(report.summary())}\n{plain(str(files[0]))}", soft_wrap=True),
+    )
 
 
 @app.command()

@@ -7,7 +7,8 @@ version of bars.
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -105,21 +106,18 @@ class Trail:
         self.close()
 
     def _write_held(self) -> None:
-        """Write a file for each session that was read; wait for those of the block before."""
+        """Write what is held as files; wait for those of the block before."""
         for file in self._files:
             file.result()
         for table in self._held:
-            days = table["as_of"].cast(pa.int32()).to_numpy()
-            starts = np.flatnonzero(np.diff(days, prepend=days[:1] - 1)).tolist()
-            for start, stop in zip(starts, [*starts[1:], len(days)], strict=True):
-                day = date(1970, 1, 1) + timedelta(days=int(days[start]))
-                rows = table.slice(start, stop - start)
-                self._files.append(self._pool.submit(write_file, self._lake, ADHOC_PREDICTIONS, day, rows))
+            day = table["as_of"][0].as_py()
+            write = partial(write_file, self._lake, ADHOC_PREDICTIONS, day, table, measured=["run_id"])
+            self._files.append(self._pool.submit(write))
         self._held = []
 
     def _shape(self, found: Forecasts) -> pa.Table:
-        """Give two rows a forecast, ordered by session, symbol and target."""
-        found, count = found.take(np.lexsort((self._rank[found.codes], found.as_of))), len(TARGETS)
+        """Give two rows a forecast, ordered by symbol, session and target."""
+        found, count = found.take(np.lexsort((found.as_of, self._rank[found.codes]))), len(TARGETS)
         codes = pa.array(np.repeat(found.codes, count))
         is_shared = len(self._symbols) <= _SHARED_SYMBOLS
         statuses, status = pa.array([each.value for each in STATUSES]), np.repeat(found.status, count)

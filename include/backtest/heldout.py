@@ -18,6 +18,8 @@ from include.errors import InputError
 from include.lake.bars import MOST_MISSING, BarCube
 from include.schema import TARGETS, WINDOW_COLUMNS
 from include.scoring.graph import load_graph, run_graph
+from include.scoring.inputs import fill_unforecast, read_market_columns
+from models.market import join_market
 from models.metrics import mean_absolute_error, relative_error
 
 JUDGED_SESSIONS = 10
@@ -79,7 +81,8 @@ def forecast_held_out(graph: Path, cube: BarCube, held: HeldOut, *, lookback: in
     Returns
     -------
     numpy.ndarray
-        float32 (n_sessions, n_symbols, 2), log returns; NaN in a cell that is not judged, and where the graph says so.
+        float32 (n_sessions, n_symbols, 2), log returns; zero, which is the last close, for a target that the graph
+        leaves out; NaN in a cell that is not judged, and where the graph says so.
 
     Raises
     ------
@@ -89,20 +92,23 @@ def forecast_held_out(graph: Path, cube: BarCube, held: HeldOut, *, lookback: in
     if lookback > JUDGED_SESSIONS:
         raise InputError(f"a model may look back on at most {JUDGED_SESSIONS} sessions", value=lookback)
     session = load_graph(graph, threads=threads)
+    market = read_market_columns(session)
     forecasts = np.full(held.actual.shape, np.nan, dtype=np.float32)
     for row, origin in enumerate(held.origins):
-        windows = _judged_windows(cube, origin)
+        windows = _judged_windows(cube, origin, market)
         if len(windows):
-            found = run_graph(session, np.ascontiguousarray(windows.windows[:, -lookback:]))
+            symbols = cube.symbols[windows.symbol_index]
+            found = run_graph(session, np.ascontiguousarray(windows.windows[:, -lookback:]), symbols)
+            fill_unforecast(session, found)
             forecasts[row, windows.symbol_index] = found
     return forecasts
 
 
-def _judged_windows(cube: BarCube, origin: int) -> Windows:
+def _judged_windows(cube: BarCube, origin: int, market: tuple[str, ...] = ()) -> Windows:
     """Make the windows of one origin from the sessions that they and their targets lie in, and no others."""
     first = max(origin + 1 - JUDGED_SESSIONS, 0)
     return build_windows(
-        cube.values[first : origin + 2],
+        join_market(cube.values[first : origin + 2], market),
         lookback=JUDGED_SESSIONS,
         origins=[origin - first],
         min_observed=JUDGED_SESSIONS - MOST_MISSING,

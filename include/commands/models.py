@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
+from include.commands.adopt import adopt
 from include.commands.options import AsJson, Why
 from include.console import build_facts, build_table, emit, out, plain, show_steps
 from include.errors import ClosecastError, InputError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True, help="Registered models: list, show, reproduce, promote, roll back, history, verify."
 )
+app.command("adopt")(adopt)
 
 
 @app.command("list")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +39,8 @@ class BarCube:
     Attributes
     ----------
     values
-        float32 (n_sessions, n_symbols, 6), columns as `schema.WINDOW_COLUMNS`, NaN where there is no row.
+        float32, or float64 where that was asked for, (n_sessions, n_symbols, 6), columns as `schema.WINDOW_COLUMNS`,
+        NaN where there is no row.
     sessions
         Oldest first; fewer than n_sessions where the table begins later.
     symbols
@@ -51,7 +53,7 @@ class BarCube:
         Version of the table that was read.
     """
 
-    values: npt.NDArray[np.float32]
+    values: npt.NDArray[np.floating[Any]]
     sessions: list[date]
     symbols: npt.NDArray[np.object_]
     last_close: npt.NDArray[np.float64]
@@ -61,7 +63,7 @@ class BarCube:
     @cached_property
     def mask(self) -> npt.NDArray[np.bool_]:
         """bool (n_sessions, n_symbols), true where the symbol has a row: no bar is without an open."""
-        return ~np.isnan(self.values[:, :, 0])
+        return np.asarray(~np.isnan(self.values[:, :, 0]))
 
 
 @dataclass(frozen=True)
@@ -129,8 +131,8 @@ def read_cube(
     *,
     window: int | None = None,
     whole: int | None = None,
-    symbols: Sequence[str] | None = None,
     changes: SymbolChanges = NO_CHANGES,
+    precision: type[np.floating[Any]] = np.float32,
 ) -> BarCube:
     """Read sessions into a dense cube.
 
@@ -146,10 +148,10 @@ def read_cube(
     whole
         Read every column of the newest `whole` sessions alone (all of the window by default): of those before them in
         the window open and close, NaN in the other columns.
-    symbols
-        Some symbols; all by default.
     changes
         Renames and redenominations; those known at the newest session are applied.
+    precision
+        Of `values`: the lake's own is float64, which a graph may ask for.
     """
     length = window or len(sessions)
     known = changes.known_at(sessions[-1]) if sessions else NO_CHANGES
@@ -161,11 +163,11 @@ def read_cube(
         (WINDOW_COLUMNS, sessions[full:]),
     ]
     tables = [
-        read_rows(bars, some, ["session", "symbol", *columns], symbols=symbols, changes=known, as_of=date.max)
+        read_rows(bars, some, ["session", "symbol", *columns], changes=known, as_of=date.max)
         for columns, some in parts
     ]
     names, codes = _encode_symbols(*tables)
-    values = np.full((length, len(names), len(WINDOW_COLUMNS)), np.nan, dtype=np.float32)
+    values = np.full((length, len(names), len(WINDOW_COLUMNS)), np.nan, dtype=precision)
     last_seen, last_close = np.full(len(names), -1, dtype=np.int64), np.full(len(names), np.nan)
     for (columns, some), table, code in zip(parts, tables, codes, strict=True):
         for session, start, stop in _split_sessions(table, some):
@@ -223,7 +225,7 @@ def read_windows(
 
 
 def _scatter(
-    values: npt.NDArray[np.float32],
+    values: npt.NDArray[np.floating[Any]],
     first: npt.NDArray[np.integer],
     second: npt.NDArray[np.integer],
     rows: pa.Table,

@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -68,7 +69,7 @@ RESTATEMENTS = Table("restatements", schema.RESTATEMENTS)
 UPLOADS = Table("uploads", schema.UPLOADS)
 VALIDATIONS = Table("validations", schema.VALIDATIONS, partition="session")
 PREDICTIONS = Table("predictions", schema.PREDICTIONS, partition="as_of")
-ADHOC_PREDICTIONS = Table("adhoc_predictions", schema.PREDICTIONS, partition="as_of")
+ADHOC_PREDICTIONS = Table("adhoc_predictions", schema.PREDICTIONS)
 SCORING_RUNS = Table("scoring_runs", schema.SCORING_RUNS)
 CALIBRATIONS = Table("calibrations", schema.CALIBRATIONS)
 OUTCOMES = Table("outcomes", schema.OUTCOMES, partition="target_session")
@@ -165,14 +166,15 @@ def write_file(lake: Path, table: Table, value: date, rows: pa.Table, *, measure
     Until then no reader sees it. The name is new each time: a file that an older version refers to is never rewritten.
     The log keeps the least and the greatest symbol, which rows are ordered by, and those of the `measured` columns.
     """
-    name = f"{table.partition}={value.isoformat()}/{uuid.uuid4().hex}.parquet"
+    partition = {table.partition: value.isoformat()} if table.partition else {}
+    name = "/".join([*(f"{key}={said}" for key, said in partition.items()), f"{uuid.uuid4().hex}.parquet"])
     path = Path(table.path(lake)) / name
     path.parent.mkdir(parents=True, exist_ok=True)
     texts = [field.name for field in table.schema if not pa.types.is_floating(field.type)]
     # Prices hardly repeat: a dictionary of them costs twice the time. Arrow's own schema would make text a dictionary.
-    pq.write_table(rows.drop_columns([table.partition]), path, use_dictionary=texts, store_schema=False)
+    pq.write_table(rows.drop_columns(list(partition)), path, use_dictionary=texts, store_schema=False)
     bounds = {"symbol": {"min": rows["symbol"][0].as_py(), "max": rows["symbol"][-1].as_py()}}
-    bounds |= {name: pc.min_max(rows[name]).as_py() for name in measured}
+    bounds |= {name: _find_bounds(rows[name]) for name in measured}
     stats = {
         "numRecords": rows.num_rows,
         "minValues": {name: found["min"] for name, found in bounds.items()},
@@ -181,11 +183,17 @@ def write_file(lake: Path, table: Table, value: date, rows: pa.Table, *, measure
     return AddAction(
         path=name,
         size=path.stat().st_size,
-        partition_values={str(table.partition): value.isoformat()},
+        partition_values=dict(partition),
         modification_time=int(time.time() * 1000),
         data_change=True,
         stats=json.dumps(stats),
     )
+
+
+def _find_bounds(column: pa.ChunkedArray) -> dict[str, Any]:
+    plain = column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+    found: dict[str, Any] = pc.min_max(plain).as_py()
+    return found
 
 
 def remove_file(lake: Path, table: Table, file: AddAction) -> None:
@@ -214,7 +222,7 @@ def commit_files(
     Parameters
     ----------
     lake, table
-        A table partitioned by a date; it is created where it is not there.
+        A table, partitioned by a date or not at all; it is created where it is not there.
     added
         As `write_file` gives them.
     replaced
@@ -228,7 +236,7 @@ def commit_files(
         The table's new version.
     """
     path = table.path(lake)
-    partition_by = [str(table.partition)]
+    partition_by = [table.partition] if table.partition else []
     opened = DeltaTable.create(
         path, table.schema, mode="ignore", partition_by=partition_by, name=table.name, configuration=_CONFIGURATION
     )
@@ -286,7 +294,7 @@ def read_partitions(
         `columns` (all by default); symbol comes dictionary encoded. No rows where no partition has such a value.
     """
     wanted = [str(value) for value in values]
-    files = table.file_uris(file_pruning_predicate=[(key, "in", wanted)]) if wanted else []
+    files = sorted(table.file_uris(file_pruning_predicate=[(key, "in", wanted)])) if wanted else []
     fields = pa.schema(table.schema().to_arrow())
     names = list(columns) if columns is not None else fields.names
     if not files:

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,13 +31,14 @@ from include.registry.api import (
     open_registry,
 )
 from include.registry.artifact import ModelVersion, hash_file
+from include.scoring.inputs import name_windows
 from include.settings import Settings
 
 if TYPE_CHECKING:
     import mlflow
     from mlflow.tracking import MlflowClient
 
-Example = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+Example = tuple[npt.NDArray[np.floating[Any]], npt.NDArray[np.float32]]
 
 EXPERIMENT = "closecast"
 GRAPH = "model.onnx"
@@ -150,7 +151,13 @@ def _create_experiment(client: MlflowClient, settings: Settings) -> None:
 
 
 def register_graph(
-    settings: Settings, run: mlflow.ActiveRun, graph: Path, *, example: Example, tags: dict[str, str]
+    settings: Settings,
+    run: mlflow.ActiveRun,
+    graph: Path,
+    *,
+    example: Example,
+    tags: dict[str, str],
+    others: Mapping[str, npt.NDArray[Any]] | None = None,
 ) -> int:
     """Log an ONNX graph with signature and input example to an open run, and register it.
 
@@ -163,11 +170,14 @@ def register_graph(
     graph
         The file.
     example
-        Raw windows float32 (n, lookback, 6) and what the graph makes of them, float32 (n, 2).
+        Windows (n, lookback, 6 and the market-wide columns), in the precision that the graph takes, and what it makes
+        of them, float32 (n, 2).
     tags
         The version's tags: kind and lookback, which `resolve` needs to score, and what led to it. With `request`,
         which a rerun has in common with a try that died behind this, and the same `fit_sha256`, the rerun finds that
         try's version.
+    others
+        What the example gives to further inputs of the graph, by name.
 
     Returns
     -------
@@ -180,11 +190,12 @@ def register_graph(
     import onnx
 
     windows, log_returns = example
+    inputs = {**name_windows(windows), **(others or {})}
     info = mlflow.onnx.log_model(
         onnx.load(str(graph)),
         name="model",
-        signature=mlflow.models.infer_signature({"window": windows}, {"log_return": log_returns}),
-        input_example={"window": windows},
+        signature=mlflow.models.infer_signature(inputs, {"log_return": log_returns}),
+        input_example=inputs,
         pip_requirements=["onnxruntime", "numpy"],  # inferring them takes 17 s
         onnx_execution_providers=["CPUExecutionProvider"],
         save_as_external_data=False,
@@ -213,6 +224,19 @@ def find_registered(settings: Settings, request: str | None, fit: str | None = N
     found = open_registry(settings).look().versions.values()
     said = (request, fit)
     return next((each.version for each in found if (each.tags.get(REQUEST), each.tags.get(FIT)) == said), None)
+
+
+def remove_runs(settings: Settings, client: MlflowClient, request: str) -> None:
+    """Remove the runs, and the graphs they logged, of tries that died before they had registered anything."""
+    kept = {version.run_id for version in client.search_model_versions(f"name = '{settings.model_name}'")}
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    assert experiment is not None  # connect made sure of it
+    for run in client.search_runs([experiment.experiment_id], f"tags.{REQUEST} = '{request}'"):
+        if run.info.run_id in kept:  # a fit on an earlier snapshot of the same retrain
+            continue
+        for logged in client.get_run(run.info.run_id).outputs.model_outputs:
+            client.delete_logged_model(logged.model_id)
+        client.delete_run(run.info.run_id)
 
 
 def _is_registered(client: MlflowClient, name: str) -> bool:

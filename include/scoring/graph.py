@@ -1,7 +1,12 @@
-"""An ONNX graph and how it is run: raw windows in, log returns out."""
+"""An ONNX graph and how it is run: raw windows in, log returns out.
+
+A graph that needs market-wide columns says so itself, by a second input and their names in its metadata. They stand
+behind a window's own columns wherever windows are passed on, and go apart here.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +15,7 @@ import numpy.typing as npt
 
 from include.errors import InputError
 from include.schema import TARGETS, WINDOW_COLUMNS
+from include.scoring.inputs import prepare_inputs, read_market_columns
 
 
 def load_graph(path: Path, *, threads: int) -> Any:
@@ -25,19 +31,34 @@ def load_graph(path: Path, *, threads: int) -> Any:
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def run_graph(graph: Any, windows: npt.NDArray[np.float32], *, horizons: int = 1) -> npt.NDArray[np.float32]:
-    """Return log returns against the last close, (n_symbols, 2), of raw windows, (n_symbols, lookback, 6).
+def run_graph(
+    graph: Any,
+    windows: npt.NDArray[np.floating[Any]],
+    symbols: Sequence[str] | npt.NDArray[np.object_] | None = None,
+    *,
+    horizons: int = 1,
+) -> npt.NDArray[np.float32]:
+    """Return log returns against the last close, (n_symbols, 2), of windows, (n_symbols, lookback, 6 + k).
 
-    Of a model with several horizons, (n_symbols, n_horizons, 2).
+    Of a model with several horizons, (n_symbols, n_horizons, 2). `symbols` says whose windows these are, for a graph
+    that asks; see `include.scoring.inputs`.
+
+    Parameters
+    ----------
+    windows
+        Raw windows, with the k columns of `read_market_columns` behind their own; see `models.market.join_market`.
 
     Raises
     ------
     InputError
         The graph gives arrays of another number or shape.
     """
-    found = graph.run(None, {graph.get_inputs()[0].name: windows})
     ahead = () if horizons == 1 else (horizons,)
-    expected, shapes = (len(windows), *ahead, len(TARGETS)), [np.shape(each) for each in found]
+    expected = (len(windows), *ahead, len(TARGETS))
+    if not len(windows):  # ONNX Runtime's GRU ends the process on a batch of none
+        return np.empty(expected, dtype=np.float32)
+    found = graph.run(None, prepare_inputs(graph, windows, symbols))
+    shapes = [np.shape(each) for each in found]
     if shapes != [expected]:  # (n_symbols, 1) would become both targets without a word
         raise InputError(f"a graph must give one array of log returns {expected}", value=shapes)
     result: npt.NDArray[np.float32] = found[0]
@@ -51,8 +72,10 @@ def find_misfit(path: Path, *, lookback: int) -> str | None:
     """
     try:
         graph = load_graph(path, threads=1)
+        columns = len(WINDOW_COLUMNS) + len(read_market_columns(graph))
         for count in (1, 3):
-            run_graph(graph, np.ones((count, lookback, len(WINDOW_COLUMNS)), dtype=np.float32))
+            windows = np.ones((count, lookback, columns), dtype=np.float32)
+            run_graph(graph, windows, symbols=[""] * count)
     except Exception as error:  # noqa: BLE001  # ONNX Runtime's own have no common class besides it
         return " ".join(str(error).split())[:200]
     return None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
@@ -13,6 +15,7 @@ import pyarrow.parquet as pq
 from include.errors import ClosecastError
 from include.files import place_file
 from include.lake.predictions import read_newest_run
+from include.object_store import copy_file
 from include.schema import BOUNDS, TARGETS
 from include.settings import Settings
 
@@ -22,7 +25,7 @@ AFTER = ("status", "reason", "model_version", "run_id")
 
 
 def publish_session(settings: Settings, as_of: date) -> list[Path]:
-    """Write a session's newest forecasts to `published/`.
+    """Write a session's newest forecasts to `published/`, and to where else the settings want them.
 
     Returns
     -------
@@ -38,7 +41,16 @@ def publish_session(settings: Settings, as_of: date) -> list[Path]:
     targets = [settings.published / f"{as_of}.{form}" for form in ("csv", "parquet")]
     place_file(targets[0], lambda path: pacsv.write_csv(table, path))
     place_file(targets[1], lambda path: pq.write_table(table, path))
+    copy_published(settings, targets)
     return targets
+
+
+def copy_published(settings: Settings, files: Sequence[Path]) -> list[str]:
+    """Copy published files to where else the settings want them; return their addresses there."""
+    if settings.publish_to is None:
+        return []
+    folder = settings.publish_to.rstrip("/")
+    return [copy_file(path, f"{folder}/{path.name}", retry_s=settings.store_retry_s) for path in files]
 
 
 def widen_run(run: pa.Table) -> pa.Table:
@@ -62,6 +74,19 @@ def widen_run(run: pa.Table) -> pa.Table:
             raise ClosecastError("a symbol must have one row for each target", value=rows.num_rows, place=target)
     wide = {name: first[name] for name in BEFORE}
     wide |= {f"pred_{target}": rows["predicted"] for target, rows in by_target.items()}
-    wide |= {name: first[name] for name in AFTER}
+    wide |= {name: first[name] for name in AFTER} | {"reason": _join_reasons(by_target)}
     wide |= {f"pred_{target}_{name}": rows[name] for target, rows in by_target.items() for name in BOUNDS}
     return pa.table(wide)
+
+
+def _join_reasons(by_target: dict[str, pa.Table]) -> pa.Array:
+    """Give a row the first target's reason, and that of another which fell back where the first did not."""
+    first, *others = by_target
+    reasons: list[str | None] = by_target[first]["reason"].to_pylist()
+    for target in others:
+        rows = by_target[target]
+        differs = pc.not_equal(rows["status"], by_target[first]["status"])
+        for position in np.flatnonzero(differs):
+            if (said := rows["reason"][int(position)].as_py()) is not None:
+                reasons[position] = f"{target}: {said}"
+    return pa.array(reasons, pa.string())

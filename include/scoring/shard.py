@@ -23,10 +23,12 @@ from include.registry.artifact import ModelVersion
 from include.schema import BOUNDS, TARGETS
 from include.scoring.calibration import load_calibration
 from include.scoring.graph import load_graph, run_graph
+from include.scoring.inputs import explain_silence, read_market_columns
 from include.scoring.plan import Plan
 from include.scoring.rows import Forecasts, build_rows, check_rows
 from include.scoring.universe import Universe, judge_universe
 from include.settings import Settings
+from models.market import measure_market
 
 SYMBOLS_AT_ONCE = 1 << 15
 """Symbols that a graph is given in one call, and volatility measured of: what is held in between grows with them."""
@@ -51,6 +53,7 @@ def score_shard(settings: Settings, plan: Plan, shard: int = 0) -> pa.Table:
 
 def score_symbols(settings: Settings, plan: Plan, cube: BarCube, universe: Universe, shard: int = 0) -> pa.Table:
     """Forecast the symbols of one shard of a universe that was read; as `score_shard`."""
+    cube = add_market(cube, plan.model)
     chosen = assign_shards(cube.symbols, plan.shards) == shard
     if plan.symbols is not None:
         chosen &= _find_symbols(cube, plan)
@@ -63,13 +66,14 @@ def score_symbols(settings: Settings, plan: Plan, cube: BarCube, universe: Unive
 
 
 def read_universe(settings: Settings, plan: Plan) -> tuple[BarCube, Universe]:
-    """Read the bars that a run goes by, of the symbols that are asked for, and judge each as it was known then."""
+    """Read the bars that a run goes by, and judge each symbol as it was known then."""
     bars = open_bars(settings.lake, version=plan.bars_version)
     window = max(plan.model.lookback, VOLATILITY_SESSIONS + 1)
     sessions = sessions_up_to(bars, plan.as_of, count=sessions_read(settings, plan.model.lookback))
     changes, lookback = _load_changes(settings, plan), plan.model.lookback
-    # Volatility takes more sessions than the model looks back on, but of open and close alone.
-    cube = read_cube(bars, sessions, window=window, whole=lookback, symbols=plan.symbols, changes=changes)
+    # Volatility takes more sessions than the model looks back on, but of open and close alone. In the lake's own
+    # precision: a graph is given its windows in that which it declares.
+    cube = read_cube(bars, sessions, window=window, whole=lookback, changes=changes, precision=np.float64)
     refused = _quarantined(settings, plan.as_of)
     return cube, judge_universe(cube, newest=len(sessions) - 1, lookback=lookback, quarantined=refused)
 
@@ -101,6 +105,20 @@ def _find_symbols(cube: BarCube, plan: Plan) -> npt.NDArray[np.bool_]:
     return np.fromiter((symbol in asked for symbol in cube.symbols), dtype=bool, count=len(cube.symbols))
 
 
+def add_market(cube: BarCube, model: ModelVersion) -> BarCube:
+    """Put the market-wide columns that a model needs behind those of bars, in the sessions that it looks back on.
+
+    They are of all symbols of the cube, so this comes before any choice of symbols.
+    """
+    if model.onnx is None:
+        raise ClosecastError("a version must have its graph at hand", value=model.version, place=model.name)
+    if not (names := read_market_columns(load_graph(model.onnx, threads=1))):
+        return cube
+    beside = np.full((*cube.values.shape[:2], len(names)), np.nan, dtype=np.float32)
+    beside[-model.lookback :] = measure_market(cube.values[-model.lookback :], names)
+    return replace(cube, values=np.concatenate([cube.values, beside], axis=-1))
+
+
 def select_symbols(cube: BarCube, chosen: npt.NDArray[np.bool_]) -> BarCube:
     """Keep some symbols of a cube; `chosen` is bool (n_symbols,)."""
     return replace(
@@ -114,42 +132,47 @@ def select_symbols(cube: BarCube, chosen: npt.NDArray[np.bool_]) -> BarCube:
 
 def forecast_universe(settings: Settings, plan: Plan, cube: BarCube, universe: Universe) -> Forecasts:
     """Forecast the symbols of a cube that can be, and lay the intervals."""
-    log_returns = forecast_log_returns(settings, plan.model, cube, universe)
+    log_returns, reasons = forecast_log_returns(settings, plan.model, cube, universe)
     newest, volatility = len(cube.values) - 1, np.empty((len(cube.symbols), len(TARGETS)))
     for some in _split(np.arange(len(cube.symbols))):
         each = slice(some[0], some[-1] + 1)
-        volatility[each] = measure_volatility(cube.values[:, each], range(newest, newest + 1))[0]
+        bars = cube.values[:, each].astype(np.float32)  # as where the intervals were learned
+        volatility[each] = measure_volatility(bars, range(newest, newest + 1))[0]
     bounds = np.full((*log_returns.shape, len(BOUNDS)), np.nan)
     calibration = load_calibration(settings, plan.calibration_version)
     if calibration is not None:
         for horizon in range(log_returns.shape[1]):
             for at in range(len(TARGETS)):
                 bounds[:, horizon, at] = calibration.lay(horizon + 1, TARGETS[at], volatility[:, at])
-    return Forecasts(log_returns, volatility, bounds)
+    return Forecasts(log_returns, volatility, bounds, reasons)
 
 
 def forecast_log_returns(
     settings: Settings, model: ModelVersion, cube: BarCube, universe: Universe
-) -> npt.NDArray[np.float64]:
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.object_]]:
     """Run the model's graph over the scoreable symbols.
 
     Returns
     -------
-    numpy.ndarray
+    log_returns : numpy.ndarray
         float64 (n_symbols, n_horizons, 2), NaN where a symbol was not asked or the graph gave no finite number.
+    reasons : numpy.ndarray
+        (n_symbols, 2), why the artifact itself has no forecast of a symbol or target; else None.
     """
     if model.onnx is None:
         raise ClosecastError("a version must have its graph at hand", value=model.version, place=model.name)
     chosen = np.flatnonzero(universe.scoreable)
     result = np.full((len(cube.symbols), model.horizons, len(TARGETS)), np.nan)
+    reasons = np.full((len(cube.symbols), len(TARGETS)), None, dtype=object)
     if len(chosen):
         graph, values = load_graph(model.onnx, threads=settings.threads), cube.values[-model.lookback :]
         for some in _split(chosen):
             windows = np.ascontiguousarray(values[:, some].swapaxes(0, 1))
-            found = run_graph(graph, windows, horizons=model.horizons).astype(np.float64)
+            found = run_graph(graph, windows, cube.symbols[some], horizons=model.horizons).astype(np.float64)
             result[some] = found.reshape(len(some), model.horizons, len(TARGETS))
+            reasons[some] = explain_silence(graph, cube.symbols[some])
         result[~np.isfinite(result)] = np.nan
-    return result
+    return result, reasons
 
 
 def _split(chosen: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:

@@ -23,7 +23,7 @@ from include.registry.api import RegistryState, open_registry
 from include.registry.artifact import hash_file, read_canonical
 from include.registry.change import fetch_registered
 from include.registry.reference import REFERENCE
-from include.registry.store import EXPERIMENT, FIT, REQUEST, connect, find_registered, register_graph
+from include.registry.store import EXPERIMENT, FIT, REQUEST, connect, find_registered, register_graph, remove_runs
 from include.scoring.graph import load_graph, run_graph
 from include.settings import SHAPING, Settings
 from include.training.done import hash_record, run_step, write_json
@@ -34,7 +34,6 @@ from include.training.refits import read_backtest
 
 if TYPE_CHECKING:
     import mlflow
-    from mlflow.tracking import MlflowClient
 
 _REGISTER, _RECORD = "register", "version.json"
 
@@ -100,7 +99,7 @@ def _register(settings: Settings, retrain: Retrain, fit: Fit) -> int:
         with mlflow_answering(settings.model_name):
             version = find_registered(settings, request, hash_file(fit.graph)) or _find_same(settings, fit)
             if version is None:
-                _remove_runs(settings, client, request)
+                remove_runs(settings, client, request)
                 version = _log_run(settings, retrain, fit)
             graph = open_registry(settings).look().versions[version].tags["onnx_sha256"]
         write_json(folder / _RECORD, {"version": version, "graph_sha256": graph})
@@ -130,16 +129,6 @@ def _has_graph(settings: Settings, state: RegistryState, version: int, graph: Pa
     return found.onnx is not None and read_canonical(found.onnx) == read_canonical(graph)
 
 
-def _remove_runs(settings: Settings, client: MlflowClient, request: str) -> None:
-    """Remove the runs of tries that died before they had registered anything."""
-    kept = {version.run_id for version in client.search_model_versions(f"name = '{settings.model_name}'")}
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    assert experiment is not None  # connect made sure of it
-    for run in client.search_runs([experiment.experiment_id], f"tags.{REQUEST} = '{request}'"):
-        if run.info.run_id not in kept:  # a fit on an earlier snapshot of the same retrain
-            client.delete_run(run.info.run_id)
-
-
 def _log_run(settings: Settings, retrain: Retrain, fit: Fit) -> int:
     """Log everything that led to a version, and register it."""
     import mlflow
@@ -162,6 +151,8 @@ def _log_run(settings: Settings, retrain: Retrain, fit: Fit) -> int:
         mlflow.log_artifact(str(fit.folder / RESIDUALS))
         tags |= {"lookback": str(fit.lookback), FIT: hash_file(fit.graph)}
         tags |= {"residuals_sha256": hash_file(fit.folder / RESIDUALS)} | _log_reference(retrain)
+        if fit.market_columns:
+            tags["market_columns"] = ",".join(fit.market_columns)
         return _register_graph(settings, run, fit, tags)
 
 

@@ -77,17 +77,6 @@ def test_before_its_whole_sessions_a_cube_has_open_and_close(lake: Path, window:
     np.testing.assert_array_equal(cube.mask, every.mask)
 
 
-def test_a_cube_of_some_symbols(lake: Path) -> None:
-    every = read_cube(open_bars(lake), DAYS, window=4)
-    some = read_cube(open_bars(lake), DAYS, window=4, symbols=["a", "S9", "nosuch"])
-    assert some.symbols.tolist() == ["S9", "a"]
-    chosen = np.isin(every.symbols, some.symbols)
-    np.testing.assert_array_equal(some.values, every.values[:, chosen])
-    np.testing.assert_array_equal(some.last_close, every.last_close[chosen])
-    np.testing.assert_array_equal(some.last_seen, every.last_seen[chosen])
-    assert read_cube(open_bars(lake), DAYS, window=4, symbols=[]).values.shape == (4, 0, 6)
-
-
 @pytest.mark.parametrize("window", [None, 1, 4, 99])
 def test_last_close_and_last_seen_come_from_all_sessions(lake: Path, frame: pd.DataFrame, window: int | None) -> None:
     cube = read_cube(open_bars(lake), DAYS, window=window)
