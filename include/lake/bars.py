@@ -163,8 +163,7 @@ def read_cube(
         (WINDOW_COLUMNS, sessions[full:]),
     ]
     tables = [
-        read_rows(bars, some, ["session", "symbol", *columns], changes=known, as_of=date.max)
-        for columns, some in parts
+        read_rows(bars, some, ["session", "symbol", *columns], changes=known, as_of=date.max) for columns, some in parts
     ]
     names, codes = _encode_symbols(*tables)
     values = np.full((length, len(names), len(WINDOW_COLUMNS)), np.nan, dtype=precision)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -53,13 +54,14 @@ def score_shard(settings: Settings, plan: Plan, shard: int = 0) -> pa.Table:
 
 def score_symbols(settings: Settings, plan: Plan, cube: BarCube, universe: Universe, shard: int = 0) -> pa.Table:
     """Forecast the symbols of one shard of a universe that was read; as `score_shard`."""
-    cube = add_market(cube, plan.model)
+    graph = _open_graph(plan.model, settings.threads)  # once: to open one takes as long as to run it
+    cube = add_market(cube, plan.model, graph)
     chosen = assign_shards(cube.symbols, plan.shards) == shard
     if plan.symbols is not None:
         chosen &= _find_symbols(cube, plan)
     if not chosen.all():
         cube, universe = select_symbols(cube, chosen), universe.select(chosen)
-    forecasts = forecast_universe(settings, plan, cube, universe)
+    forecasts = forecast_universe(settings, plan, cube, universe, graph)
     rows = build_rows(cube, universe, forecasts, plan.target_sessions)
     check_rows(rows, symbols=len(cube.symbols), horizons=len(plan.target_sessions))
     return rows
@@ -105,14 +107,18 @@ def _find_symbols(cube: BarCube, plan: Plan) -> npt.NDArray[np.bool_]:
     return np.fromiter((symbol in asked for symbol in cube.symbols), dtype=bool, count=len(cube.symbols))
 
 
-def add_market(cube: BarCube, model: ModelVersion) -> BarCube:
+def _open_graph(model: ModelVersion, threads: int) -> Any:
+    if model.onnx is None:
+        raise ClosecastError("a version must have its graph at hand", value=model.version, place=model.name)
+    return load_graph(model.onnx, threads=threads)
+
+
+def add_market(cube: BarCube, model: ModelVersion, graph: Any = None) -> BarCube:
     """Put the market-wide columns that a model needs behind those of bars, in the sessions that it looks back on.
 
     They are of all symbols of the cube, so this comes before any choice of symbols.
     """
-    if model.onnx is None:
-        raise ClosecastError("a version must have its graph at hand", value=model.version, place=model.name)
-    if not (names := read_market_columns(load_graph(model.onnx, threads=1))):
+    if not (names := read_market_columns(graph or _open_graph(model, 1))):
         return cube
     beside = np.full((*cube.values.shape[:2], len(names)), np.nan, dtype=np.float32)
     beside[-model.lookback :] = measure_market(cube.values[-model.lookback :], names)
@@ -130,9 +136,11 @@ def select_symbols(cube: BarCube, chosen: npt.NDArray[np.bool_]) -> BarCube:
     )
 
 
-def forecast_universe(settings: Settings, plan: Plan, cube: BarCube, universe: Universe) -> Forecasts:
+def forecast_universe(
+    settings: Settings, plan: Plan, cube: BarCube, universe: Universe, graph: Any = None
+) -> Forecasts:
     """Forecast the symbols of a cube that can be, and lay the intervals."""
-    log_returns, reasons = forecast_log_returns(settings, plan.model, cube, universe)
+    log_returns, reasons = forecast_log_returns(settings, plan.model, cube, universe, graph)
     newest, volatility = len(cube.values) - 1, np.empty((len(cube.symbols), len(TARGETS)))
     for some in _split(np.arange(len(cube.symbols))):
         each = slice(some[0], some[-1] + 1)
@@ -148,9 +156,9 @@ def forecast_universe(settings: Settings, plan: Plan, cube: BarCube, universe: U
 
 
 def forecast_log_returns(
-    settings: Settings, model: ModelVersion, cube: BarCube, universe: Universe
+    settings: Settings, model: ModelVersion, cube: BarCube, universe: Universe, graph: Any = None
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.object_]]:
-    """Run the model's graph over the scoreable symbols.
+    """Run the model's graph, or the one that is open already, over the scoreable symbols.
 
     Returns
     -------
@@ -159,13 +167,11 @@ def forecast_log_returns(
     reasons : numpy.ndarray
         (n_symbols, 2), why the artifact itself has no forecast of a symbol or target; else None.
     """
-    if model.onnx is None:
-        raise ClosecastError("a version must have its graph at hand", value=model.version, place=model.name)
     chosen = np.flatnonzero(universe.scoreable)
     result = np.full((len(cube.symbols), model.horizons, len(TARGETS)), np.nan)
     reasons = np.full((len(cube.symbols), len(TARGETS)), None, dtype=object)
     if len(chosen):
-        graph, values = load_graph(model.onnx, threads=settings.threads), cube.values[-model.lookback :]
+        graph, values = graph or _open_graph(model, settings.threads), cube.values[-model.lookback :]
         for some in _split(chosen):
             windows = np.ascontiguousarray(values[:, some].swapaxes(0, 1))
             found = run_graph(graph, windows, cube.symbols[some], horizons=model.horizons).astype(np.float64)
