@@ -30,6 +30,7 @@ from include.lake.tables import (
     PREDICTIONS,
     SCORING_RUNS,
     Table,
+    add_columns,
     append_rows,
     commit_files,
     find_table,
@@ -85,6 +86,7 @@ class Run:
     sequence: int = 0
     previous_hash: str = GENESIS
     hash: str = ""
+    quarantine_version: int | None = None
 
     @property
     def table(self) -> Table:
@@ -126,6 +128,8 @@ def commit_run(lake: Path, run: Run, parts: Sequence[Part]) -> Run:
         else:
             written = replace(written, sequence=1)
         written = replace(written, hash=hash_row(asdict(written)))
+        if (opened := find_table(lake, SCORING_RUNS)) is not None:
+            add_columns(opened, SCORING_RUNS)
         append_rows(lake, SCORING_RUNS, pa.Table.from_pylist([asdict(written)], schema=SCORING_RUNS.schema))
     compact_small(lake, SCORING_RUNS)
     return written
@@ -198,7 +202,8 @@ def require_run(lake: Path, as_of: date, *, run_id: str | None = None, table: Ta
 
 
 def _read(rows: pa.Table) -> list[Run]:
-    found: list[dict[str, Any]] = rows.select(SCORING_RUNS.schema.names).sort_by("sequence").to_pylist()
+    # A table from before a column was known has rows without it.
+    found: list[dict[str, Any]] = rows.sort_by("sequence").to_pylist()
     return [Run(**row) for row in found]
 
 

@@ -9,7 +9,9 @@ Which version of bars, quarantine and restatements may be read is said by `inclu
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import time
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -154,14 +156,19 @@ def write_file(lake: Path, table: Table, value: date, rows: pa.Table, *, measure
     """Write one data file of a partition and return what `commit_files` needs to make it part of the table.
 
     Until then no reader sees it. The name is new each time: a file that an older version refers to is never rewritten.
+    It holds the SHA-256 of the content, so that a file that was changed in its place is told by its name in the log.
     The log keeps the least and the greatest symbol, which rows are ordered by, and those of the `measured` columns.
     """
-    name = f"{table.partition}={value.isoformat()}/{uuid.uuid4().hex}.parquet"
-    path = Path(table.path(lake)) / name
-    path.parent.mkdir(parents=True, exist_ok=True)
     texts = [field.name for field in table.schema if not pa.types.is_floating(field.type)]
     # Prices hardly repeat: a dictionary of them costs twice the time. Arrow's own schema would make text a dictionary.
-    pq.write_table(rows.drop_columns([table.partition]), path, use_dictionary=texts, store_schema=False)
+    written = pa.BufferOutputStream()
+    pq.write_table(rows.drop_columns([table.partition]), written, use_dictionary=texts, store_schema=False)
+    content = written.getvalue()
+    unique = f"{uuid.uuid4().hex[:12]}-{hashlib.sha256(content).hexdigest()}"
+    name = f"{table.partition}={value.isoformat()}/{unique}.parquet"
+    path = Path(table.path(lake)) / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
     bounds = {"symbol": {"min": rows["symbol"][0].as_py(), "max": rows["symbol"][-1].as_py()}}
     bounds |= {name: pc.min_max(rows[name]).as_py() for name in measured}
     stats = {
@@ -177,6 +184,12 @@ def write_file(lake: Path, table: Table, value: date, rows: pa.Table, *, measure
         data_change=True,
         stats=json.dumps(stats),
     )
+
+
+def named_hash(path: Path) -> str | None:
+    """Return the SHA-256 that a data file was written with; None for one whose name does not hold it."""
+    found = re.fullmatch(r"[0-9a-f]{12}-([0-9a-f]{64})\.parquet", path.name)
+    return found[1] if found else None
 
 
 def remove_file(lake: Path, table: Table, file: AddAction) -> None:
@@ -223,7 +236,7 @@ def commit_files(
     opened = DeltaTable.create(
         path, table.schema, mode="ignore", partition_by=partition_by, name=table.name, configuration=_CONFIGURATION
     )
-    _add_columns(opened, table)
+    add_columns(opened, table)
     removed = _remove_partitions(opened, table, replaced) if replaced else []
     opened.create_write_transaction(
         [*removed, *added],
@@ -237,7 +250,7 @@ def commit_files(
     return int(opened.version())
 
 
-def _add_columns(opened: DeltaTable, table: Table) -> None:
+def add_columns(opened: DeltaTable, table: Table) -> None:
     """Give a table from before a column was known that column; in the rows that are there it is null."""
     present = set(pa.schema(opened.schema().to_arrow()).names)
     missing = [field.with_nullable(True) for field in table.schema if field.name not in present]
