@@ -20,7 +20,7 @@ from include.lake.bars import open_bars
 from include.lake.predictions import read_forecasts
 from include.lake.runs import ORDER, Run
 from include.lake.tables import OUTCOMES, find_table, read_partitions
-from include.schema import BOUNDS, TARGETS
+from include.schema import BOUNDS, LEVELS, TARGETS
 from include.settings import Settings
 
 _SHOWN = ("target_session", "target", "predicted", *BOUNDS, "last_close", "volatility", "status", "reason")
@@ -129,7 +129,7 @@ def _find_outcomes(
             continue
         errors = {"error": log(actual / row["predicted"]), "last_close_error": log(actual / row["last_close"])}
         inside = {
-            f"inside_{level}": _is_inside(actual, row[f"lower_{level}"], row[f"upper_{level}"]) for level in (80, 95)
+            f"inside_{level}": _is_inside(actual, row[f"lower_{level}"], row[f"upper_{level}"]) for level in LEVELS
         }
         named = {"target_session": row["target_session"], "target": row["target"], "actual": actual}
         found.append(named | errors | inside)

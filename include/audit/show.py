@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from rich.table import Table
+
 from include.audit.explain import Explanation
 from include.audit.replay import Outcome, Replay
 from include.audit.verify import Verification
 from include.audit.why import Why
 from include.audit.window import WindowRow
 from include.console import build_facts, build_table, out, plain, price
-from include.schema import TARGETS, WINDOW_COLUMNS
+from include.schema import LEVELS, TARGETS, WINDOW_COLUMNS
 
 _SHOWN = 20
 _BAR = 12
+_WIDE = 84
+"""Columns of a terminal that a table of bars needs."""
 
 
 def show_explanation(found: Explanation) -> None:
@@ -35,56 +39,67 @@ def show_explanation(found: Explanation) -> None:
         "scored at": f"{run.scored_at:%Y-%m-%d %H:%M:%S} UTC",
         "run's hash": f"{run.hash[:16]} (run {run.sequence} of the chain)",
     }
-    out.print(build_facts("\nWhat the run was pinned to", facts | _describe_task(found.task)))
-    out.print(build_facts("\nModel", _describe_model(found)))
+    _draw(build_facts("What the run was pinned to", facts | _describe_task(found.task)))
+    _draw(build_facts("Model", _describe_model(found)))
     _show_outcomes(found.outcomes)
     for note in found.notes:
         out.print(f"[yellow]{plain(note)}[/yellow]")
 
 
+def _draw(table: Table) -> None:
+    out.print()
+    out.print(table)
+
+
 def _show_forecasts(found: Explanation) -> None:
-    run = found.run
-    title = f"{plain(found.symbol)}: forecast made at the close of {run.as_of}"
-    cells = [
-        [
-            str(row["target_session"]),
-            row["target"],
-            price(row["predicted"]),
-            _span(row["lower_80"], row["upper_80"]),
-            _span(row["lower_95"], row["upper_95"]),
-        ]
+    title = f"{plain(found.symbol)}: forecast made at the close of {found.run.as_of}"
+    facts = {
+        f"{row['target_session']} {row['target']}": f"[bold]{price(row['predicted'])}[/bold]{_describe_bounds(row)}"
         for row in found.forecasts
-    ]
-    out.print(build_table(title, ["session", "target", "forecast", "80 %", "95 %"], cells, right=2))
+    }
     first = found.forecasts[0]
-    reason = f" ({plain(first['reason'])})" if first["reason"] else ""
-    out.print(f"{first['status']}{reason}; last close {price(first['last_close'])}")
+    facts["last close"] = price(first["last_close"])
+    facts["status"] = first["status"] + (f": {plain(first['reason'])}" if first["reason"] else "")
+    out.print(build_facts(title, facts))
 
 
-def _span(lower: float | None, upper: float | None) -> str:
-    return "–" if lower is None or upper is None else f"{price(lower)} to {price(upper)}"
+def _describe_bounds(row: Mapping[str, Any]) -> str:
+    known = [level for level in LEVELS if row[f"lower_{level}"] is not None and row[f"upper_{level}"] is not None]
+    return "".join(f"; {lv} %: {price(row[f'lower_{lv}'])} to {price(row[f'upper_{lv}'])}" for lv in known)
 
 
 def _show_window(window: Sequence[WindowRow]) -> None:
-    bars = [
-        [str(row.session), *((price(row.bar[name]) for name in WINDOW_COLUMNS) if row.bar else ["no row"])]
-        for row in window
-    ]
-    columns = ["session", *(name.replace("_", " ") for name in WINDOW_COLUMNS)]
-    out.print(build_table("\nThe window", columns, [row + [""] * (len(columns) - len(row)) for row in bars]))
-    cells = [
-        [
-            str(row.session),
-            (row.upload_sha256 or "–")[:12],
-            f"{row.ingested_at:%Y-%m-%d %H:%M}" if row.ingested_at else "–",
-            plain(row.upload_name or "–"),
-            plain(row.validation),
-            {True: "yes", False: "[red]no, changed[/red]", None: "–"}[row.is_whole],
-        ]
-        for row in window
-    ]
-    columns = ["session", "upload", "ingested", "name", "validation", "file whole"]
-    out.print(build_table("\nWhere its rows came from", columns, cells, right=6, folded=("name", "validation")))
+    if out.width >= _WIDE:
+        cells = [[str(row.session), *_list_prices(row)] for row in window]
+        columns = ["session", *(name.replace("_", " ") for name in WINDOW_COLUMNS)]
+        _draw(build_table("The window", columns, cells))
+    else:
+        said = {str(row.session): ", ".join(_list_prices(row)) for row in window}
+        _draw(build_facts("The window (open, high, low, close, volume, market cap)", said))
+    spans: list[tuple[WindowRow, WindowRow, str]] = []
+    for row in window:
+        source = _describe_source(row)
+        if spans and spans[-1][2] == source:
+            spans[-1] = (spans[-1][0], row, source)
+        else:
+            spans.append((row, row, source))
+    facts = {
+        str(first.session) + (f" to {last.session:%m-%d}" if last is not first else ""): source
+        for first, last, source in spans
+    }
+    _draw(build_facts("Where its rows came from", facts))
+
+
+def _list_prices(row: WindowRow) -> list[str]:
+    return [price(row.bar[name]) if row.bar else "no row" for name in WINDOW_COLUMNS]
+
+
+def _describe_source(row: WindowRow) -> str:
+    whole = {True: "file as written", False: "[red]file changed since[/red]", None: "file without a hash"}[row.is_whole]
+    if row.upload_sha256 is None or row.ingested_at is None:
+        return f"no row; session {plain(row.validation)}; {whole}"
+    named = f"{plain(row.upload_name or 'an upload that is not in the catalog')} ({row.upload_sha256[:12]})"
+    return f"{named}, ingested {row.ingested_at:%Y-%m-%d %H:%M} UTC; session {plain(row.validation)}; {whole}"
 
 
 def _describe_task(task: Mapping[str, Any] | None) -> dict[str, str]:
@@ -118,46 +133,47 @@ def _describe_model(found: Explanation) -> dict[str, str]:
 
 def _show_outcomes(outcomes: Sequence[Mapping[str, Any]]) -> None:
     if not outcomes:
-        out.print("\nWhat came true is not known yet.")
+        out.print()
+        out.print("What came true is not known yet.")
         return
-    cells = [
-        [
-            str(row["target_session"]),
-            row["target"],
-            price(row["actual"]),
-            f"{100 * row['error']:+.3f} %",
-            f"{100 * row['last_close_error']:+.3f} %",
-            *({True: "inside", False: "outside", None: "–"}[row[f"inside_{level}"]] for level in (80, 95)),
-        ]
+    facts = {
+        f"{row['target_session']} {row['target']}": f"[bold]{price(row['actual'])}[/bold]; error"
+        f" {100 * row['error']:+.3f} %, last close's {100 * row['last_close_error']:+.3f} %{_describe_inside(row)}"
         for row in outcomes
-    ]
-    columns = ["session", "target", "came", "our error", "last close's", "80 %", "95 %"]
-    out.print(build_table("\nWhat came true (errors: log return)", columns, cells, right=2))
+    }
+    _draw(build_facts("What came true (errors: log return)", facts))
 
 
-def show_why(found: Why, *, width: int = _BAR) -> None:
-    """Draw the shares as bars, a table a target session."""
-    largest = float(abs(found.shares).max()) or 1.0
+def _describe_inside(row: Mapping[str, Any]) -> str:
+    known = {level: row[f"inside_{level}"] for level in LEVELS if row[f"inside_{level}"] is not None}
+    return "".join(f"; {'inside' if inside else 'outside'} {level} %" for level, inside in known.items())
+
+
+def show_why(found: Why) -> None:
+    """Draw the shares as bars, a table a target session; on a narrow terminal one a target too."""
+    together = [list(range(len(TARGETS)))] if out.width >= _WIDE + 6 else [[at] for at in range(len(TARGETS))]
     for ahead, session in enumerate(found.target_sessions):
-        cells = []
-        for at, name in enumerate(found.groups):
-            row = [name]
-            for target in range(len(TARGETS)):
-                share = float(found.shares[at, ahead, target])
-                row += [f"{100 * share:+.4f} %", _draw_bar(share / largest, width)]
-            cells.append(row)
-        for name, values in (("flat window", found.baseline), ("forecast", found.forecast)):
-            cells.append([name, *(text for value in values[ahead] for text in (f"{100 * value:+.4f} %", ""))])
-        columns = ["inputs", *(text for target in TARGETS for text in (target, ""))]
-        out.print(
-            build_table(f"\nWhat moved the forecast for {session} (log return)", columns, cells, folded=["inputs"])
-        )
+        for targets in together:
+            title = f"What moved the forecast for {session} (log return)"
+            columns = ["inputs", *(text for at in targets for text in (TARGETS[at], ""))]
+            _draw(build_table(title, columns, _list_shares(found, ahead, targets), folded=("inputs", "")))
     out.print("[dim]Shapley values: flat window + all shares = forecast (docs/audit.md)[/dim]")
 
 
-def _draw_bar(share: float, width: int) -> str:
+def _list_shares(found: Why, ahead: int, targets: Sequence[int]) -> list[list[str]]:
+    largest = float(abs(found.shares).max()) or 1.0
+    cells = []
+    for name, shares in zip(found.groups, found.shares[:, ahead], strict=True):
+        drawn = (text for at in targets for text in (f"{100 * shares[at]:+.4f} %", _draw_bar(shares[at] / largest)))
+        cells.append([name, *drawn])
+    for name, values in (("flat window", found.baseline[ahead]), ("forecast", found.forecast[ahead])):
+        cells.append([name, *(text for at in targets for text in (f"{100 * values[at]:+.4f} %", ""))])
+    return cells
+
+
+def _draw_bar(share: float) -> str:
     """A bar to the right of the middle for a push up, to the left for one down."""
-    half = width // 2
+    half = _BAR // 2
     length = round(abs(share) * half)
     if share >= 0:
         return f"{' ' * half}│[green]{'█' * length}[/green]{' ' * (half - length)}"

@@ -107,7 +107,8 @@ def _show(found: Explanation, why: Why | None, replay: Replay | None, picture: P
         out.print()
         show_replays([replay])
     if picture:
-        out.print(plain(f"\nPicture: {picture}"), soft_wrap=True)
+        out.print()
+        out.print(plain(f"Picture: {picture}"), soft_wrap=True)
 
 
 def replay(
