@@ -12,7 +12,8 @@ from include.audit.findings import Checked, Finding
 from include.audit.replay import Outcome, replay_run
 from include.lake.chain import find_chain_faults
 from include.lake.predictions import read_forecasts
-from include.lake.runs import Run, hash_run
+from include.lake.runs import RUN_ID, Run, hash_run
+from include.lake.tables import ADHOC_PREDICTIONS, PREDICTIONS, find_table
 from include.settings import Settings
 
 _SHARED = (
@@ -22,14 +23,28 @@ _SHARED = (
 """Columns of a forecast that are the run's own."""
 
 
-def check_chain(runs: Sequence[Run]) -> Checked:
+def check_chain(settings: Settings, runs: Sequence[Run]) -> Checked:
     """Check that no row of `scoring_runs` was changed, left out or put elsewhere."""
     named = {f"run {run.sequence}": run.run_id for run in runs}
     found = []
     for said in find_chain_faults([asdict(run) for run in runs], noun="run"):
         run_id = named.get(" ".join(said.split()[:2]))
         found.append(Finding("chain", said, (run_id,) if run_id else ()))
-    return Checked("chain", len(runs), "runs", tuple(found))
+    return Checked("chain", len(runs), "runs", tuple(found), _list_unnamed(settings, {run.run_id for run in runs}))
+
+
+def _list_unnamed(settings: Settings, known: set[str]) -> tuple[str, ...]:
+    """Say which forecasts were committed and have no row: of runs that died, or whose rows were cut off at the end."""
+    notes = []
+    for table in (PREDICTIONS, ADHOC_PREDICTIONS):
+        opened = find_table(settings.lake, table)
+        commits = opened.history() if opened else []
+        unnamed = {str(commit[RUN_ID]) for commit in commits if RUN_ID in commit} - known
+        notes += [
+            f"forecasts of {run_id} in {table.name} that no run names: it died, or its row was cut off"
+            for run_id in sorted(unnamed)
+        ]
+    return tuple(notes)
 
 
 def check_forecasts(settings: Settings, runs: Sequence[Run], tell: Callable[[int, int], None]) -> Checked:

@@ -70,18 +70,10 @@ def find_origin(settings: Settings, run: Run) -> Origin:
 
 
 def _find_promotion(settings: Settings, version: int, at: datetime) -> Line | None:
-    """Return the line that brought a version which served at a moment; later ones may only have kept it."""
-    lines = [line for line in select_model(settings, read_ledger(settings)) if line.at <= at]
-    serving = serving_line(lines)
-    if serving is None or serving.to_version != version:
-        return None
-    for line in reversed(lines):
-        if line.to_version != version:
-            break
-        serving = line
-        if line.from_version != version:
-            break
-    return serving
+    """Return the newest line by which a version served at a moment, those apart that only say that it serves on."""
+    lines = [line for line in select_model(settings, read_ledger(settings)) if line.action != "keep"]
+    serving = serving_line(lines, at)
+    return serving if serving and serving.to_version == version else None
 
 
 def _describe_line(line: Line) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def verify_home(settings: Settings, tell: Callable[[int, int], None] = lambda do
         return Verification((Checked("chain", 0, "runs", (Finding("chain", said),)),))
     return Verification(
         (
-            check_chain(runs),
+            check_chain(settings, runs),
             # The cache before the forecasts: a replay, which names their faults, mends it.
             check_artifacts(settings, runs),
             check_forecasts(settings, runs, tell),

@@ -44,6 +44,7 @@ def scored_home(trained_home: TrainedHome, tmp_path_factory: pytest.TempPathFact
     settings = copy_registry(trained_home, home)
     exchange = trained_home.settings.home / "exchange"
     ingest_upload(settings, next(exchange.glob("history*")))
+    promote_version(settings, 1, who="bob", why="to begin with")
     promote_version(settings, 2, who="ada", why="the gate [passed] it")
     for day in SCORED:
         validate_session(settings, day)
