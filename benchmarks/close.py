@@ -55,7 +55,17 @@ def score(session, asked_by):
 
 
 @task
+def check_future(session):
+    return session
+
+
+@task
 def publish(session):
+    return session
+
+
+@task
+def settle(session):
     return session
 
 
@@ -66,7 +76,9 @@ SESSION = Param(None, type=["null", "string"])
 def empty_close():
     session = "{{ partition_key or params.session or '' }}"
     arrived = UploadSensor(task_id="wait_for_upload", session=session)
-    arrived >> ingest(session) >> validate(session) >> score(session, "{{ run_id }}") >> publish(session)
+    validated, published = validate(session), publish(session)
+    arrived >> ingest(session) >> validated >> [score(session, "{{ run_id }}"), check_future(session)] >> published
+    published >> settle(session)
 
 
 empty_close()

@@ -18,7 +18,9 @@ from pydantic import ValidationError
 
 from include.commands import audit, lake, models, quarantine
 from include.commands import uploads as uploads_command
+from include.commands.answers import answer_upload
 from include.commands.backtest import backtest
+from include.commands.history import simulate_history
 from include.commands.ingest import ingest
 from include.commands.options import AsJson
 from include.commands.validate import validate
@@ -40,6 +42,7 @@ app.command()(validate)
 app.command()(backtest)
 app.command()(audit.explain)
 app.command()(audit.replay)
+app.command()(simulate_history)
 
 USAGE_EXIT = 2
 
@@ -147,7 +150,11 @@ def score(session: Session = None, as_json: AsJson = False) -> None:
         report, files = forecast_session(settings, day, asked_by="cli")
         line.finish(f"{report.rows:,} rows")
     payload = asdict(report) | {"files": files}
-    emit(payload, as_json=as_json, render=lambda: out.print(plain(f"{report.summary()}\n{files[0]}"), soft_wrap=True))
+    emit(
+        payload,
+        as_json=as_json,
+        render=lambda: out.print(f"{plain(report.summary())}\n{plain(str(files[0]))}", soft_wrap=True),
+    )
 
 
 @app.command()
@@ -155,9 +162,16 @@ def predict(
     session: Session = None,
     symbol: Annotated[list[str] | None, typer.Option(help="Which symbols; all by default.")] = None,
     version: Annotated[int | None, typer.Option(help="A version; the one in Production by default.")] = None,
+    upload: Annotated[str | None, typer.Option(help="A CSV to be answered: a path or an s3:// address.")] = None,
+    copy_to: Annotated[str | None, typer.Option("--out", help="Where to copy the answer: a path or s3://.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Forecast any session, symbols and version at will; kept apart from the scheduled forecasts."""
+    """Forecast any session, symbols and version, or every row of an upload; kept apart from the scheduled forecasts."""
+    if upload is not None:
+        answer_upload(upload, copy_to, session=session, symbols=symbol, version=version, as_json=as_json)
+        return
+    if copy_to is not None:
+        raise InputError("--out must come with --upload", value=copy_to)
     from include.lake.predictions import read_run
     from include.lake.tables import ADHOC_PREDICTIONS
     from include.scoring.publish import widen_run

@@ -6,6 +6,7 @@ are trained; then the newest sessions arrive one after the other and the schedul
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import threading
 import time
@@ -32,6 +33,7 @@ from include.system.airflow_api import AirflowApi, connect_airflow
 from include.system.control import start_detached, stop
 from include.system.credentials import load_login, mlflow_passwords_file, passwords_file
 from include.system.state import State, read_state
+from include.training.snapshot import fewest_sessions
 from include.training.train import Retrained
 from include.uploads.read import list_uploads, read_upload
 
@@ -60,6 +62,9 @@ def run_demo(
 ) -> None:
     """Run the whole demo and draw its end."""
     started = time.monotonic()
+    if data is None and sessions - live < (fewest := fewest_sessions(settings)):
+        rule = f"the demo needs {fewest} sessions to train on and {live} that arrive"
+        raise InputError(rule, value=sessions, place="--sessions")
     _clear_earlier_demo(settings)
     folder = settings.home / "exchange"
     with show_steps() as open_step:
@@ -222,18 +227,26 @@ def show_result(settings: Settings, result: DemoResult, seconds: float) -> None:
     out.print("  ".join(f"{status} {count:,}" for status, count in counts.most_common()))
     out.print()
     show_errors(result.errors)
-    login = load_login(settings)
+    login, home = load_login(settings), plain(choose_home(settings))
     took = ", ".join(f"{day} {took} s" for day, took in result.session_seconds.items())
     out.print(f"\nUpload to forecasts: {took}. The whole demo: {seconds:.0f} s.")
     out.print(plain(f"Tables:   {settings.lake} (Delta), forecasts as files: {settings.published}"), soft_wrap=True)
     out.print(
-        f"Next:     [bold]make up[/bold] opens the same state: Airflow (user {login.user}, its password in"
+        f"Next:     [bold]{home}make up[/bold] opens the same state: Airflow (user {login.user}, its password in"
         f" {plain(str(passwords_file(settings)))}) and MLflow"
         f" (users in {plain(str(mlflow_passwords_file(settings)))})\n"
         f"          [bold]closecast predict --symbol {plain(rows[0]['symbol'])}[/bold]"
         "   [bold]closecast models list[/bold]   [bold]closecast status[/bold]",
         soft_wrap=True,
     )
+    if home:
+        out.print("          each with the same CLOSECAST_HOME before it")
+
+
+def choose_home(settings: Settings) -> str:
+    """Say how the next command finds the home of this one: nothing where it is the one by default."""
+    home, default = settings.home.absolute(), Settings.model_fields["home"].default.absolute()
+    return "" if home == default else f"CLOSECAST_HOME={shlex.quote(str(home))} "
 
 
 def _choose_rows(rows: list[dict[str, Any]], most: int = 8) -> list[dict[str, Any]]:

@@ -3,8 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
+
+
+@contextmanager
+def open_placed(path: Path) -> Iterator[IO[bytes]]:
+    """Open a new file that gets its name when all of it is written; of one that fails nothing stays."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
+    try:
+        with partial.open("xb") as out:
+            yield out
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def place_file(path: Path, write: Callable[[Path], None]) -> None:

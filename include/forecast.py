@@ -10,6 +10,7 @@ from include.quality.results import require_valid
 from include.quality.session import validate_session
 from include.scoring.publish import publish_session
 from include.scoring.score import ScoreReport, score_session
+from include.scoring.sentinel import check_future
 from include.settings import Settings
 
 
@@ -24,9 +25,10 @@ def forecast_session(settings: Settings, session: date, *, asked_by: str) -> tup
     Raises
     ------
     BlockedError
-        The session does not keep its expectations.
+        The session does not keep its expectations, or an earlier one is forecast otherwise with another future.
     """
     require_valid(validate_session(settings, session))
+    check_future(settings, session)
     report = score_session(settings, session, run_id=asked_by)
     files = publish_session(settings, session)
     settle(settings, session)

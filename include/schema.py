@@ -135,6 +135,7 @@ PREDICTIONS = pa.schema(
         pa.field("shards", pa.int64(), nullable=False),
         pa.field("run_id", pa.string(), nullable=False),
         pa.field("scored_at", _UTC, nullable=False),
+        pa.field("upload_sha256", pa.string()),
     ]
 )
 
@@ -230,6 +231,7 @@ PROMOTIONS = pa.schema(
         pa.field("request", pa.string(), nullable=False),
         pa.field("previous_hash", pa.string(), nullable=False),
         pa.field("hash", pa.string(), nullable=False),
+        pa.field("graph_sha256", pa.string()),
     ]
 )
 """The promotion ledger: one line a change of what serves, chained by hash; see `include.registry.ledger`."""

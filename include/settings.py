@@ -67,6 +67,12 @@ class Settings(BaseSettings):
     )
     shards: int = Field(1, ge=1, le=1000, description="Tasks that one scoring run is split over, by symbol.")
     threads: int = Field(2, ge=1, description="Threads of ONNX Runtime, Arrow and TensorFlow in one task.")
+    leak_correlation: float = Field(
+        0.6, gt=0, le=1, description="A retrain is refused where a column's rank correlation with a target is above it."
+    )
+    leak_margin: float = Field(
+        0.08, gt=0, le=1, description="The same of the leak tests early_column and leaning_close (docs/models.md)."
+    )
     seed: int = Field(7, description="Seed of every random choice in training.")
     registry_wait_s: float = Field(
         120.0, ge=0, description="How long a retrain asks again while MLflow does not answer."
@@ -77,8 +83,8 @@ class Settings(BaseSettings):
     )
     mlflow_username: str | None = Field(None, description="User of the MLflow server; by default the home's own.")
     mlflow_password: SecretStr | None = Field(None, description="That user's password.")
-    airflow_port: int | None = Field(None, description="Port of Airflow's pages; a free one by default.")
-    mlflow_port: int | None = Field(None, description="Port of MLflow's pages; a free one by default.")
+    airflow_port: int | None = Field(None, description="Port of Airflow's pages; that of the last start by default.")
+    mlflow_port: int | None = Field(None, description="Port of MLflow's pages; that of the last start by default.")
     symbol_changes: Path | None = Field(
         None, description="CSV of renames and redenominations; symbol_changes.csv in the home by default."
     )
@@ -133,6 +139,11 @@ class Settings(BaseSettings):
     def kept_url(self) -> str:
         """Where uploads are kept as they came, named by their SHA-256: a folder or an s3:// address."""
         return f"{self.uploads}/kept" if self.uploads else str(self.home / "uploads")
+
+    @property
+    def adhoc_url(self) -> str:
+        """Where files wait that are to be answered and are no uploads of a session: below the inbox, never ingested."""
+        return f"{self.inbox_url}/adhoc"
 
     @property
     def has_object_store(self) -> bool:
@@ -200,6 +211,11 @@ class Settings(BaseSettings):
     def published(self) -> Path:
         """Forecasts as files, one CSV and one Parquet a session."""
         return self.home / "published"
+
+    @property
+    def answers(self) -> Path:
+        """Answers to files that are no part of the lake, named by their SHA-256 and the model's version."""
+        return self.home / "answers"
 
     @property
     def data_docs(self) -> Path:

@@ -99,6 +99,15 @@ def commit_score(run_id: str) -> str:
     return report.run_id
 
 
+def check_future(session: str) -> int:
+    """Score an earlier session again, with noise in place of what came later; return how many were compared."""
+    from include.scoring.sentinel import check_future as check
+
+    found = check(load_settings(), parse_session(session))
+    _say(found.summary() if found else "no earlier session to score again")
+    return found.forecasts if found else 0
+
+
 def settle(session: str) -> int:
     """Join the session with the forecasts that spoke of it, and calibrate for the next; return how many outcomes."""
     from include.monitoring.outcomes import settle as settle_outcomes
@@ -119,15 +128,33 @@ def publish(session: str) -> list[str]:
     return [str(path) for path in publish_session(load_settings(), parse_session(session))]
 
 
-def predict(session: str | None, symbols: list[str] | None, version: int | None, asked_by: str) -> str:
-    """Score any session, symbols and version; return the run's id."""
+def predict(
+    session: str | None, symbols: list[str] | None, version: int | None, upload: str | None, asked_by: str
+) -> str:
+    """Score any session, symbols and version, or answer an upload; return the run's id, or the answer's path."""
+    settings = load_settings()
+    if upload is not None:
+        from include.answers.files import require_whole
+
+        require_whole(session, symbols)
+        return _answer(settings, upload, version, asked_by)
     from include.scoring.score import predict_symbols
 
-    settings = load_settings()
     as_of = choose_session(settings, session)
     report = predict_symbols(settings, as_of, symbols=symbols, version=version, run_id=asked_by)
     _say(report.summary())
     return report.run_id
+
+
+def _answer(settings: Settings, name: str, version: int | None, asked_by: str) -> str:
+    """Answer a file that waits below the inbox, by its name alone."""
+    from include.answers.answer import predict_upload
+    from include.answers.files import find_adhoc
+
+    address = find_adhoc(settings, str(name))  # the form's template makes a number of a name such as 20180601
+    report = predict_upload(settings, address, version=version, run_id=asked_by, on_progress=_build_log_progress())
+    _say(f"{report.summary()}\n{report.answer}\n{report.refused}")
+    return str(report.answer)
 
 
 def snapshot(asked_by: str) -> list[str]:
@@ -218,7 +245,8 @@ def roll_back(asked: dict[str, Any], user: str | None, asked_by: str) -> list[st
     settings, to = load_settings(), asked["version"]
     detail, who = describe_rollback(settings, to), f"{user or 'unknown'}, {asked_by}"
     before, after = rollback_version(settings, to=to, who=who, why=asked["why"], detail=detail, request=asked_by)
-    _say(f"Production: version {after} (before: {before or 'none'}); effective from the next run")
+    serves = "serves already" if before == after else f"(before: {before or 'none'}); effective from the next run"
+    _say(f"Production: version {after} {serves}")
     return [newest_session(settings.lake).isoformat()] if asked["rescore"] else []
 
 

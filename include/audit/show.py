@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import isfinite
 from typing import Any
 
+import numpy as np
 from rich.table import Table
 
 from include.audit.explain import Explanation
@@ -161,7 +163,7 @@ def show_why(found: Why) -> None:
 
 
 def _list_shares(found: Why, ahead: int, targets: Sequence[int]) -> list[list[str]]:
-    largest = float(abs(found.shares).max()) or 1.0
+    largest = float(np.nanmax(np.abs(found.shares), initial=0.0)) or 1.0
     cells = []
     for name, shares in zip(found.groups, found.shares[:, ahead], strict=True):
         drawn = (text for at in targets for text in (f"{100 * shares[at]:+.4f} %", _draw_bar(shares[at] / largest)))
@@ -173,6 +175,8 @@ def _list_shares(found: Why, ahead: int, targets: Sequence[int]) -> list[list[st
 
 def _draw_bar(share: float) -> str:
     """A bar to the right of the middle for a push up, to the left for one down."""
+    if not isfinite(share):  # of a target that the model does not forecast
+        return ""
     half = _BAR // 2
     length = round(abs(share) * half)
     if share >= 0:

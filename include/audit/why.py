@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,7 @@ import numpy.typing as npt
 from include.audit.recall import recall_plan
 from include.audit.shapley import list_coalitions, share_out
 from include.errors import ClosecastError, InputError
-from include.lake.bars import open_bars, read_windows
+from include.lake.bars import open_bars, read_cube, sessions_up_to
 from include.lake.identity_file import load_kept_changes
 from include.lake.runs import Run
 from include.schema import TARGETS, WINDOW_COLUMNS
@@ -27,7 +28,7 @@ from include.scoring.graph import load_graph, run_graph
 from include.settings import Settings
 
 Floats = npt.NDArray[np.float64]
-Windows = npt.NDArray[np.float32]
+Windows = npt.NDArray[np.floating[Any]]
 
 _AGES = {
     "close": (("1 session ago", 1, 1), ("2 sessions ago", 2, 2), ("3 to 4 ago", 3, 4), ("5 and more ago", 5, None)),
@@ -94,17 +95,21 @@ def explain_why(settings: Settings, run: Run, symbol: str) -> Why:
     plan = recall_plan(settings, run)
     bars = open_bars(settings.lake, version=run.bars_version)
     changes = load_kept_changes(settings, run.reference_version)
-    found = read_windows(bars, run.as_of, lookback=run.lookback, symbols=[symbol], changes=changes)
-    if not len(found.symbols):
+    sessions = sessions_up_to(bars, run.as_of, count=run.lookback)
+    # In the lake's own precision, as in scoring: a graph is given its windows in that which it declares.
+    cube = read_cube(bars, sessions, window=run.lookback, changes=changes, precision=np.float64)
+    (chosen,) = np.nonzero(cube.symbols == symbol)
+    if not len(chosen):
         raise InputError("a symbol must have bars in the window to be explained", value=symbol, place=run.run_id)
     assert plan.model.onnx is not None  # recall_plan fetched it
     graph = load_graph(plan.model.onnx, threads=settings.threads)
 
     def forecast(windows: Windows) -> Floats:
-        made = run_graph(graph, windows, horizons=run.horizons).astype(np.float64)
+        names = np.full(len(windows), symbol, dtype=object)
+        made = run_graph(graph, windows, names, horizons=run.horizons).astype(np.float64)
         return made.reshape(len(windows), run.horizons * len(TARGETS))
 
-    groups, shares, worth = share_window(found.values[0], forecast)
+    groups, shares, worth = share_window(cube.values[:, chosen[0]], forecast)
     shape = (run.horizons, len(TARGETS))
     return Why(
         tuple(group.name for group in groups),
@@ -121,9 +126,10 @@ def share_window(window: Windows, forecast: Callable[[Windows], Floats]) -> tupl
     Parameters
     ----------
     window
-        float32 (lookback, 6), the newest session last and present.
+        (lookback, 6), the newest session last and present.
     forecast
-        From windows (n, lookback, 6) to log returns (n, n_outputs).
+        From windows (n, lookback, 6) to log returns (n, n_outputs); an output that is NaN for the window itself, a
+        target that the model does not forecast, has shares of NaN.
 
     Returns
     -------
@@ -142,9 +148,12 @@ def share_window(window: Windows, forecast: Callable[[Windows], Floats]) -> tupl
         raise InputError("the newest session of a window must be there", value="no row")
     groups = list_groups(len(window))
     worth = forecast(mix_windows(window, groups))
-    if not np.isfinite(worth).all():
+    said = np.isfinite(worth[-1])
+    if not np.isfinite(worth[:, said]).all():
         raise ClosecastError("a graph must give a finite number for each window", value="none, for a flat one or a mix")
-    return groups, share_out(worth), worth
+    shares = np.full((len(groups), worth.shape[1]), np.nan)
+    shares[:, said] = share_out(worth[:, said])
+    return groups, shares, worth
 
 
 def list_groups(lookback: int) -> list[Group]:
@@ -178,7 +187,7 @@ def mix_windows(window: Windows, groups: Sequence[Group]) -> Windows:
     mixed[:, :, _VOLUME] = np.where(taken["volume"], real[:, _VOLUME], _find_median(real[:, _VOLUME]))
     mixed[:, :, _CAP] = np.where(taken["market cap"], real[:, _CAP], _find_newest(real[:, _CAP]))
     mixed[np.isnan(close)] = np.nan
-    result: Windows = mixed.astype(np.float32)
+    result: Windows = mixed.astype(window.dtype)
     result[-1] = window  # to the bit, not by way of a ratio
     return result
 

@@ -18,12 +18,11 @@ from include.schema import TARGETS
 QUANTILES = (0.001, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.99, 0.999)
 """Of the residuals, actual - forecast in log return."""
 
-MODEL = "candidate"
-
 
 def write_evidence(
     folder: Path,
     *,
+    model: str,
     cube: BarCube,
     held: HeldOut,
     forecasts: Forecasts,
@@ -39,6 +38,8 @@ def write_evidence(
     ----------
     folder
         Made if need be.
+    model
+        Its name, as the pictures show it.
     cube, held
         The bars, and what is judged of them.
     forecasts
@@ -55,10 +56,10 @@ def write_evidence(
         MLflow takes.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    rows = measure_models(build_yardsticks(cube, held), {MODEL: forecasts}, threads=threads)
+    rows = measure_models(build_yardsticks(cube, held), {model: forecasts}, threads=threads)
     write_metrics(folder / "metrics_by_cohort.csv", [{k: row[k] for k in row if k != "model"} for row in rows])
     (folder / "residual_quantiles.json").write_text(json.dumps(_describe_residuals(held, forecasts), indent=1) + "\n")
-    errors = {BASE: measure_sessions(held, np.zeros_like(forecasts)), MODEL: measure_sessions(held, forecasts)}
+    errors = {BASE: measure_sessions(held, np.zeros_like(forecasts)), model: measure_sessions(held, forecasts)}
     pictures = plot_judgement(held.sessions, errors, rows)
     if learning_curve:
         pictures["learning_curve"] = plot_learning_curve(learning_curve)

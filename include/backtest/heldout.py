@@ -18,6 +18,7 @@ from include.errors import InputError
 from include.lake.bars import MOST_MISSING, BarCube
 from include.schema import TARGETS, WINDOW_COLUMNS
 from include.scoring.graph import load_graph, run_graph
+from include.scoring.inputs import fill_unforecast
 from models.metrics import mean_absolute_error, relative_error
 
 JUDGED_SESSIONS = 10
@@ -79,7 +80,8 @@ def forecast_held_out(graph: Path, cube: BarCube, held: HeldOut, *, lookback: in
     Returns
     -------
     numpy.ndarray
-        float32 (n_sessions, n_symbols, 2), log returns; NaN in a cell that is not judged, and where the graph says so.
+        float32 (n_sessions, n_symbols, 2), log returns; zero, which is the last close, for a target that the graph
+        leaves out; NaN in a cell that is not judged, and where the graph says so.
 
     Raises
     ------
@@ -93,7 +95,9 @@ def forecast_held_out(graph: Path, cube: BarCube, held: HeldOut, *, lookback: in
     for row, origin in enumerate(held.origins):
         windows = _judged_windows(cube, origin)
         if len(windows):
-            found = run_graph(session, np.ascontiguousarray(windows.windows[:, -lookback:]))
+            symbols = cube.symbols[windows.symbol_index]
+            found = run_graph(session, np.ascontiguousarray(windows.windows[:, -lookback:]), symbols)
+            fill_unforecast(session, found)
             forecasts[row, windows.symbol_index] = found
     return forecasts
 

@@ -6,8 +6,8 @@
 2. Scores are pooled by cohort of volatility, so that calm and wild symbols are covered alike (V. Vovk, Conditional
    validity of inductive conformal predictors, Machine Learning 92, 2013, p. 349-376: Mondrian categories), and both
    tails are calibrated apart, since returns are skewed (Y. Romano, E. Patterson and E. J. Candès, Conformalized
-   Quantile Regression, NeurIPS 2019, theorem 2). What a cohort finds is
-   drawn to the whole pool's where it has few scores.
+   Quantile Regression, NeurIPS 2019, theorem 2). What a cohort finds is drawn to the whole pool's where it has few
+   scores.
 3. The share that may lie outside adapts as outcomes come in: after a session with too many of a cohort outside, fewer
    may (I. Gibbs and E. Candès, Adaptive Conformal Inference Under Distribution Shift, NeurIPS 2021, equation 2; one
    step a session, by the share of the cohort that was outside).
@@ -43,10 +43,10 @@ COHORTS = 10
 FEW_SCORES = 200
 """A cohort of so many scores weighs as much as the whole pool, one of thousands nearly stands alone."""
 
-ADAPTATION = 0.25
-"""How fast the share outside adapts, over that share: the step size of the paper is 0.05 for 80 %."""
+ADAPTATION = 0.5
+"""How fast the share outside adapts, over that share: the step size of the paper is 0.1 for 80 %."""
 
-LARGEST_ADAPTATION = 2.0
+LARGEST_ADAPTATION = 4.0
 """The share outside stays within its level's, divided and multiplied by this: a wild month must not end in bounds
 without end, nor a still one in none."""
 
@@ -312,4 +312,6 @@ def _share_outside(level: int) -> float:
 
 def _list_numbers(values: Offsets) -> list[Any]:
     """Give nested lists with None for NaN, which JSON does not know."""
-    return np.where(np.isfinite(values), values.astype(object), None).tolist()
+    listed = values.astype(object)
+    listed[~np.isfinite(values)] = None
+    return list(listed.tolist())

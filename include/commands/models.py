@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,17 +11,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
+from include.commands.adopt import adopt
 from include.commands.options import AsJson, Why
 from include.console import build_facts, build_table, emit, out, plain, show_steps
 from include.errors import ClosecastError, InputError
 
 if TYPE_CHECKING:
     from include.registry.ledger import Line
+    from include.registry.store import RegistryRow
     from include.settings import Settings
+    from include.training.overrides import Word
 
 app = typer.Typer(
     no_args_is_help=True, help="Registered models: list, show, reproduce, promote, roll back, history, verify."
 )
+app.command("adopt")(adopt)
 
 
 @app.command("list")
@@ -28,24 +33,35 @@ def list_models(as_json: AsJson = False) -> None:
     """List the registered versions."""
     from include.home import current_settings
     from include.registry.store import list_versions
+    from include.training.overrides import read_words
 
-    rows = list_versions(current_settings())
+    settings = current_settings()
+    words, rows = read_words(settings), list_versions(settings)
+    gates = {row.version: _word(words, row) for row in rows}
     cells = [
         [
             str(row.version),
-            row.kind,
+            plain(row.kind),
             "–" if row.stage == "None" else row.stage,
+            plain(", ".join(row.aliases)) or "–",
+            gates[row.version] or "–",
             f"{row.metrics.get('relative_error', float('nan')):.4f}",
             f"{row.created_at:%Y-%m-%d %H:%M}",
         ]
         for row in rows
     ]
-    columns = ["version", "kind", "stage", "error / last close's", "registered (UTC)"]
+    columns = ["version", "kind", "stage", "aliases", "gate", "error / last close's", "registered (UTC)"]
     emit(
-        {"versions": [asdict(row) for row in rows]},
+        {"versions": [asdict(row) | {"gate": gates[row.version]} for row in rows]},
         as_json=as_json,
-        render=lambda: out.print(build_table("Models", columns, cells, right=3)),
+        render=lambda: out.print(build_table("Models", columns, cells, right=5)),
     )
+
+
+def _word(words: Mapping[str, Word], row: RegistryRow) -> str | None:
+    """What a gate of this home said of a version's graph; its tag says what anybody may have written there."""
+    found = words.get(row.tags.get("onnx_sha256", ""))
+    return found.gate if found else None
 
 
 @app.command("show")
@@ -53,15 +69,20 @@ def show_model(version: int, as_json: AsJson = False) -> None:
     """Show one version: its metrics and what led to it."""
     from include.home import current_settings
     from include.registry.store import show_version
+    from include.training.overrides import GATE, read_words
 
-    row = show_version(current_settings(), version)
+    settings = current_settings()
+    row = show_version(settings, version)
+    gate = _word(read_words(settings), row)
     said = (
-        {"kind": row.kind, "stage": row.stage, "run": row.run_id}
+        {"kind": row.kind, "stage": row.stage, "aliases": ", ".join(row.aliases) or "–", "run": row.run_id}
         | row.tags
+        | {GATE: gate or "no gate of this home has judged it"}
         | {k: f"{v:.6g}" for k, v in row.metrics.items()}
     )
     facts = {key: plain(value) for key, value in said.items()}
-    emit(asdict(row), as_json=as_json, render=lambda: out.print(build_facts(f"Version {version}", facts)))
+    payload = asdict(row) | {GATE: gate}
+    emit(payload, as_json=as_json, render=lambda: out.print(build_facts(f"Version {version}", facts)))
 
 
 @app.command("reproduce")
@@ -89,7 +110,7 @@ def promote(version: int, why: Why, as_json: AsJson = False) -> None:
     from include.training.overrides import describe_override
 
     settings = current_settings()
-    detail = describe_override(open_registry(settings).look().versions.get(version))
+    detail = describe_override(settings, open_registry(settings).look().versions.get(version))
     before = promote_version(settings, version, who=getpass.getuser(), why=why, detail=detail)
     _emit_change(before, version, [], as_json)
 
@@ -127,6 +148,8 @@ def _score_newest(settings: Settings) -> list[str]:
 
 def _emit_change(before: int | None, after: int, files: list[str], as_json: bool) -> None:
     said = f"Production: version {after} (before: {before or 'none'}); effective from the next run"
+    if before == after:
+        said = f"Production: version {after} serves already"
     payload = {"from_version": before, "to_version": after, "files": files}
     emit(payload, as_json=as_json, render=lambda: out.print("\n".join([said, *files]), soft_wrap=True))
 

@@ -1,19 +1,19 @@
 """Leak tests of every retrain: each fails it, by name, where a model may have known what was to come.
 
-planted_column     No column of a window orders the symbols' next returns as only the returns themselves could.
 noise_after_cut    Noise over every session behind the cut leaves the windows that are fitted on, and the forecasts of
                    windows before the cut, as they were, bit by bit.
 impossible_error   No model halves last close's error on the held-out sessions. What a column check cannot see, a
                    target spread over several columns for one, shows here.
 moved_labels       With every target moved in time, those that are judged on too, a cheap model passes no gate.
 
-docs/models.md has the reasons for the two limits, and what was measured.
+Those of the columns, which come first, are in `include.gate.columns`. docs/models.md has the reasons for the limits,
+and what was measured.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,75 +27,16 @@ from include.errors import LeakError
 from include.gate.paired import FEWEST_SESSIONS
 from include.gate.verdict import judge_challengers
 from include.lake.bars import MOST_MISSING, BarCube
-from include.schema import TARGETS, WINDOW_COLUMNS
+from include.schema import TARGETS
 from include.scoring.graph import load_graph, run_graph
 from include.settings import Settings
 from models.catalog import build_model
 
-LARGEST_CORRELATION = 0.8
-"""Of ranks, between a column and a target: above it the column counts as carrying the target."""
-
 LOWEST_ERROR = 0.5
 """Of last close's error: below it a model counts as knowing what was to come."""
 
-_COLUMN_WINDOWS = 50_000
 _MOVED_WINDOWS, _MOVED_SESSIONS = 20_000, 200
 _MOVED_MODEL, _MOVED = "ridge", "moved"
-_FEWEST_PAIRS = 100
-_CLOSE = WINDOW_COLUMNS.index("close")
-
-Floats = npt.NDArray[np.floating[Any]]
-
-
-def check_columns(cube: BarCube, cut: int, *, seed: int) -> dict[str, float | str]:
-    """Hold every column of a sample of windows before the cut against the targets: as it is, by close, by its last.
-
-    Returns
-    -------
-    dict
-        The largest rank correlation, without its sign, and what has it.
-
-    Raises
-    ------
-    LeakError
-        One is above `LARGEST_CORRELATION`.
-    """
-    asked: dict[str, Any] = {"lookback": 2, "origins": range(cut - 1), "min_observed": 1, "limit": _COLUMN_WINDOWS}
-    windows = sample_windows(cube.values, **asked, seed=seed)
-    assert windows.targets is not None  # sample_windows always gives them
-    largest, where = 0.0, ""
-    for form, values in _list_forms(windows.windows):
-        for axis, target in enumerate(TARGETS):
-            found = _correlate_ranks(values, windows.targets[:, axis])
-            if found > largest:
-                largest, where = found, f"{form} with the next {target}"
-    if largest > LARGEST_CORRELATION:
-        rule = f"leak test planted_column: no column may carry a target (rank correlation above {LARGEST_CORRELATION})"
-        raise LeakError(rule, value=f"{largest:.3f}, {where}", place="bars")
-    return {"planted_column": largest, "planted_column_where": where}
-
-
-def _list_forms(windows: Floats) -> Iterator[tuple[str, Floats]]:
-    """Each column of the newest session (n,), as it is, over the close, over the session before."""
-    newest, before = windows[:, -1].astype(np.float64), windows[:, 0].astype(np.float64)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        for axis, name in enumerate(WINDOW_COLUMNS):
-            yield name, newest[:, axis]
-            yield f"{name} / close", newest[:, axis] / newest[:, _CLOSE]
-            yield f"{name} / {name} before", newest[:, axis] / before[:, axis]
-
-
-def _correlate_ranks(values: Floats, targets: Floats) -> float:
-    """Size of Spearman's rank correlation over the pairs that are there; 0 where there are few or nothing varies."""
-    from scipy.stats import rankdata
-
-    known = np.isfinite(values) & np.isfinite(targets)
-    if np.count_nonzero(known) < _FEWEST_PAIRS:
-        return 0.0
-    ranks = rankdata(np.stack([values[known], targets[known]]), axis=1)
-    ranks -= ranks.mean(axis=1, keepdims=True)
-    size = float(np.sqrt((ranks**2).sum(axis=1).prod()))
-    return float(abs(ranks[0] @ ranks[1]) / size) if size else 0.0
 
 
 def spoil_future(cube: BarCube, cut: int, *, seed: int) -> BarCube:

@@ -28,7 +28,7 @@ def sort_keys(*tables: pa.Table) -> list[Rows]:
     """
     encoded = [chunk.dictionary_encode() for table in tables for chunk in table["symbol"].chunks]
     symbols = pa.chunked_array(encoded, pa.dictionary(pa.int32(), pa.string())).unify_dictionaries()
-    rank = _rank_texts(symbols.chunk(0).dictionary) if symbols.num_chunks else np.empty(0, np.int64)
+    rank = rank_texts(symbols.chunk(0).dictionary) if symbols.num_chunks else np.empty(0, np.int64)
     codes = [rank[chunk.indices.to_numpy()] for chunk in symbols.chunks]
     code = np.concatenate(codes) if codes else np.empty(0, np.int64)
     days = np.concatenate([table["session"].cast(pa.int32()).to_numpy() for table in tables]).astype(np.int64)
@@ -36,7 +36,8 @@ def sort_keys(*tables: pa.Table) -> list[Rows]:
     return list(np.split(days * max(len(rank), 1) + code, bounds))
 
 
-def _rank_texts(texts: pa.Array) -> Rows:
+def rank_texts(texts: pa.Array) -> Rows:
+    """Give each text its place among all of them in order, int64 (n,)."""
     order = pc.sort_indices(texts).to_numpy()
     rank = np.empty(len(order), dtype=np.int64)
     rank[order] = np.arange(len(order))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +39,8 @@ class BarCube:
     Attributes
     ----------
     values
-        float32 (n_sessions, n_symbols, 6), columns as `schema.WINDOW_COLUMNS`, NaN where there is no row.
+        float32, or float64 where that was asked for, (n_sessions, n_symbols, 6), columns as `schema.WINDOW_COLUMNS`,
+        NaN where there is no row.
     sessions
         Oldest first; fewer than n_sessions where the table begins later.
     symbols
@@ -51,7 +53,7 @@ class BarCube:
         Version of the table that was read.
     """
 
-    values: npt.NDArray[np.float32]
+    values: npt.NDArray[np.floating[Any]]
     sessions: list[date]
     symbols: npt.NDArray[np.object_]
     last_close: npt.NDArray[np.float64]
@@ -61,7 +63,7 @@ class BarCube:
     @cached_property
     def mask(self) -> npt.NDArray[np.bool_]:
         """bool (n_sessions, n_symbols), true where the symbol has a row: no bar is without an open."""
-        return ~np.isnan(self.values[:, :, 0])
+        return np.asarray(~np.isnan(self.values[:, :, 0]))
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,12 @@ def sessions_up_to(bars: DeltaTable, as_of: date, *, count: int | None = None) -
 
 
 def read_cube(
-    bars: DeltaTable, sessions: Sequence[date], *, window: int | None = None, changes: SymbolChanges = NO_CHANGES
+    bars: DeltaTable,
+    sessions: Sequence[date],
+    *,
+    window: int | None = None,
+    changes: SymbolChanges = NO_CHANGES,
+    precision: type[np.floating[Any]] = np.float32,
 ) -> BarCube:
     """Read sessions into a dense cube.
 
@@ -139,6 +146,8 @@ def read_cube(
         than what decides whether a symbol is still listed. Where there are fewer sessions, NaN stands before them.
     changes
         Renames and redenominations; those known at the newest session are applied.
+    precision
+        Of `values`: the lake's own is float64, which a graph may ask for.
     """
     kept = list(sessions)[-(window or len(sessions)) :]
     older = list(sessions)[: len(sessions) - len(kept)]
@@ -147,7 +156,7 @@ def read_cube(
     seen = read_rows(bars, older, ["session", "symbol", "close"], changes=known, as_of=date.max)
     symbols, (recent_code, seen_code) = _encode_symbols(recent, seen)
     length = window or len(sessions)
-    values = np.full((length, len(symbols), len(WINDOW_COLUMNS)), np.nan, dtype=np.float32)
+    values = np.full((length, len(symbols), len(WINDOW_COLUMNS)), np.nan, dtype=precision)
     position, seen_position = locate_sessions(recent, sessions), locate_sessions(seen, sessions)
     _scatter(values, position - len(sessions) + length, recent_code, recent, WINDOW_COLUMNS)
     last_seen = np.full(len(symbols), -1, dtype=np.int64)
@@ -205,7 +214,7 @@ def read_windows(
 
 
 def _scatter(
-    values: npt.NDArray[np.float32],
+    values: npt.NDArray[np.floating[Any]],
     first: npt.NDArray[np.int64],
     second: npt.NDArray[np.int64],
     rows: pa.Table,

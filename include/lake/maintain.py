@@ -17,10 +17,13 @@ from include.lake.retention import Removal, plan_removals
 from include.lake.tables import (
     ADHOC_PREDICTIONS,
     BARS,
+    CALIBRATIONS,
+    OUTCOMES,
     PREDICTIONS,
     PROMOTIONS,
     QUARANTINE,
     RESTATEMENTS,
+    SCORING_RUNS,
     UPLOADS,
     VALIDATIONS,
     find_table,
@@ -28,7 +31,19 @@ from include.lake.tables import (
 )
 from include.settings import Settings
 
-TABLES = (BARS, QUARANTINE, RESTATEMENTS, UPLOADS, VALIDATIONS, PREDICTIONS, ADHOC_PREDICTIONS, PROMOTIONS)
+TABLES = (
+    BARS,
+    QUARANTINE,
+    RESTATEMENTS,
+    UPLOADS,
+    VALIDATIONS,
+    PREDICTIONS,
+    ADHOC_PREDICTIONS,
+    SCORING_RUNS,
+    OUTCOMES,
+    CALIBRATIONS,
+    PROMOTIONS,
+)
 
 CLOCK_SLACK = timedelta(days=1)
 

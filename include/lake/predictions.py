@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.lake.runs import Run, require_run
-from include.lake.tables import PREDICTIONS, Table, open_table, read_partitions
+from include.lake.tables import PREDICTIONS, Table, open_table, read_partitions, read_where
 
 
 def read_newest_run(lake: Path, as_of: date, *, table: Table = PREDICTIONS) -> pa.Table:
@@ -36,6 +36,10 @@ def read_run(lake: Path, as_of: date, run_id: str, *, table: Table = PREDICTIONS
 
 def read_forecasts(lake: Path, run: Run) -> pa.Table:
     """Read the forecasts of a run, in the table's own schema."""
-    rows = read_partitions(open_table(lake, run.table), "as_of", [run.as_of])
+    opened = open_table(lake, run.table)
+    if run.table.partition is None:
+        rows = read_where(opened, "run_id", run.run_id, run.run_id)
+    else:
+        rows = read_partitions(opened, "as_of", [run.as_of])
     # A column that came later stands at the end of an older table.
     return rows.filter(pc.field("run_id") == run.run_id).select(run.table.schema.names).cast(run.table.schema)

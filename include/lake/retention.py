@@ -111,8 +111,9 @@ def _plan_folders(settings: Settings, begin: datetime, now: datetime) -> Iterato
     """List old files of the home's other folders."""
     published = f"published before {begin:%Y-%m-%d}"
     yield from _old_files("published", settings.published, begin, published)
+    yield from _old_files("answers", settings.answers, begin, f"answered before {begin:%Y-%m-%d}")
     yield from _old_files("scratch", settings.scratch, now - ORPHAN_AGE, "left by work that has ended")
-    for folder in (settings.published, *([] if settings.has_object_store else [settings.kept])):
+    for folder in (settings.published, settings.answers, *([] if settings.has_object_store else [settings.kept])):
         yield from _old_files("scratch", folder, now - ORPHAN_AGE, "left by work that has ended", pattern=".*")
     yield from _old_files("listings", settings.lake / "_listings", now - LISTINGS_AGE, "derived, not read lately")
 

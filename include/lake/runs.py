@@ -27,6 +27,7 @@ from include.errors import NotFoundError
 from include.lake.chain import GENESIS, hash_row
 from include.lake.compact import compact_small
 from include.lake.tables import (
+    ADHOC_PREDICTIONS,
     PREDICTIONS,
     SCORING_RUNS,
     Table,
@@ -94,7 +95,12 @@ class Run:
     @property
     def table(self) -> Table:
         """Where the forecasts are."""
-        return replace(PREDICTIONS, name=self.scored_into)
+        return find_forecast_table(self.scored_into)
+
+
+def find_forecast_table(name: str) -> Table:
+    """Return the table of forecasts with this name."""
+    return next(table for table in (PREDICTIONS, ADHOC_PREDICTIONS) if table.name == name)
 
 
 def assign_shards(symbols: Sequence[str] | npt.NDArray[np.object_], shards: int) -> npt.NDArray[np.int64]:
@@ -106,7 +112,7 @@ def assign_shards(symbols: Sequence[str] | npt.NDArray[np.object_], shards: int)
 
 def write_part(lake: Path, table: Table, rows: pa.Table) -> Part:
     """Write the forecasts of one shard, ordered by symbol, as a file that no reader sees yet."""
-    file = write_file(lake, table, rows["as_of"][0].as_py(), rows)
+    file = write_file(lake, table, rows["as_of"][0].as_py(), rows, measured=["run_id"])
     return Part(file, rows.num_rows, hash_forecasts(rows))
 
 

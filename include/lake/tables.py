@@ -18,6 +18,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -70,7 +71,7 @@ RESTATEMENTS = Table("restatements", schema.RESTATEMENTS)
 UPLOADS = Table("uploads", schema.UPLOADS)
 VALIDATIONS = Table("validations", schema.VALIDATIONS, partition="session")
 PREDICTIONS = Table("predictions", schema.PREDICTIONS, partition="as_of")
-ADHOC_PREDICTIONS = Table("adhoc_predictions", schema.PREDICTIONS, partition="as_of")
+ADHOC_PREDICTIONS = Table("adhoc_predictions", schema.PREDICTIONS)
 SCORING_RUNS = Table("scoring_runs", schema.SCORING_RUNS)
 CALIBRATIONS = Table("calibrations", schema.CALIBRATIONS)
 OUTCOMES = Table("outcomes", schema.OUTCOMES, partition="target_session")
@@ -117,7 +118,16 @@ def table_version(lake: Path, table: Table) -> int | None:
 
 def append_rows(lake: Path, table: Table, rows: pa.Table | pa.RecordBatchReader) -> int:
     """Append rows in one commit and return the table's new version; a reader is written as it comes."""
+    if (opened := find_table(lake, table)) is not None:
+        _add_columns(opened, table)
     return _write(lake, table, rows, mode="append", predicate=None)
+
+
+def add_missing_columns(lake: Path, table: Table) -> None:
+    """Give a table that an earlier release has written the columns that came later, empty in its rows."""
+    opened = find_table(lake, table)
+    if opened:
+        _add_columns(opened, table)
 
 
 def replace_partitions(
@@ -160,17 +170,18 @@ def write_file(lake: Path, table: Table, value: date, rows: pa.Table, *, measure
     The log keeps the least and the greatest symbol, which rows are ordered by, and those of the `measured` columns.
     """
     texts = [field.name for field in table.schema if not pa.types.is_floating(field.type)]
+    partition = {table.partition: value.isoformat()} if table.partition else {}
     # Prices hardly repeat: a dictionary of them costs twice the time. Arrow's own schema would make text a dictionary.
     written = pa.BufferOutputStream()
-    pq.write_table(rows.drop_columns([table.partition]), written, use_dictionary=texts, store_schema=False)
+    pq.write_table(rows.drop_columns(list(partition)), written, use_dictionary=texts, store_schema=False)
     content = written.getvalue()
-    unique = f"{uuid.uuid4().hex[:12]}-{hashlib.sha256(content).hexdigest()}"
-    name = f"{table.partition}={value.isoformat()}/{unique}.parquet"
+    unique = f"{uuid.uuid4().hex[:12]}-{hashlib.sha256(content).hexdigest()}.parquet"
+    name = "/".join([*(f"{key}={said}" for key, said in partition.items()), unique])
     path = Path(table.path(lake)) / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     bounds = {"symbol": {"min": rows["symbol"][0].as_py(), "max": rows["symbol"][-1].as_py()}}
-    bounds |= {name: pc.min_max(rows[name]).as_py() for name in measured}
+    bounds |= {name: _find_bounds(rows[name]) for name in measured}
     stats = {
         "numRecords": rows.num_rows,
         "minValues": {name: found["min"] for name, found in bounds.items()},
@@ -179,7 +190,7 @@ def write_file(lake: Path, table: Table, value: date, rows: pa.Table, *, measure
     return AddAction(
         path=name,
         size=path.stat().st_size,
-        partition_values={str(table.partition): value.isoformat()},
+        partition_values=dict(partition),
         modification_time=int(time.time() * 1000),
         data_change=True,
         stats=json.dumps(stats),
@@ -190,6 +201,12 @@ def named_hash(path: Path) -> str | None:
     """Return the SHA-256 that a data file was written with; None for one whose name does not hold it."""
     found = re.fullmatch(r"[0-9a-f]{12}-([0-9a-f]{64})\.parquet", path.name)
     return found[1] if found else None
+
+
+def _find_bounds(column: pa.ChunkedArray) -> dict[str, Any]:
+    plain = column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+    found: dict[str, Any] = pc.min_max(plain).as_py()
+    return found
 
 
 def remove_file(lake: Path, table: Table, file: AddAction) -> None:
@@ -218,7 +235,7 @@ def commit_files(
     Parameters
     ----------
     lake, table
-        A table partitioned by a date; it is created where it is not there.
+        A table, partitioned by a date or not at all; it is created where it is not there.
     added
         As `write_file` gives them.
     replaced
@@ -232,7 +249,7 @@ def commit_files(
         The table's new version.
     """
     path = table.path(lake)
-    partition_by = [str(table.partition)]
+    partition_by = [table.partition] if table.partition else []
     opened = DeltaTable.create(
         path, table.schema, mode="ignore", partition_by=partition_by, name=table.name, configuration=_CONFIGURATION
     )
@@ -335,7 +352,13 @@ def read_where(
     return found.to_table(columns=names, filter=(pc.field(key) >= low) & (pc.field(key) <= high))
 
 
-def _open_files(table: DeltaTable, files: Sequence[str], form: ds.FileFormat, partition: pa.Field | None) -> ds.Dataset:
+def _open_files(
+    table: DeltaTable,
+    files: Sequence[str],
+    form: ds.FileFormat,
+    partition: pa.Field | None,
+    fields: pa.Schema | None = None,
+) -> ds.Dataset:
     """Open some of a table's files by Arrow's own file system.
 
     Never by `to_pyarrow_table`: that reads through a file system written in Python, and an Arrow thread that frees its
@@ -343,7 +366,8 @@ def _open_files(table: DeltaTable, files: Sequence[str], form: ds.FileFormat, pa
     """
     hive = ds.partitioning(pa.schema([partition]), flavor="hive") if partition else None
     root = _as_path(table.table_uri).rstrip("/")
-    return ds.dataset([_as_path(file) for file in files], format=form, partitioning=hive, partition_base_dir=root)
+    paths = [_as_path(file) for file in files]
+    return ds.dataset(paths, schema=fields, format=form, partitioning=hive, partition_base_dir=root)
 
 
 def _as_path(uri: str) -> str:
@@ -369,5 +393,6 @@ def read_opened(opened: DeltaTable | None, table: Table, *, columns: Sequence[st
     if opened is None or not files:
         return table.schema.empty_table().select(names)
     partition = table.schema.field(table.partition) if table.partition else None
-    found = _open_files(opened, files, ds.ParquetFileFormat(), partition).to_table(columns=names)
+    # The schema is ours and not that of the first file, which an earlier release may have written with fewer columns.
+    found = _open_files(opened, files, ds.ParquetFileFormat(), partition, table.schema).to_table(columns=names)
     return found.cast(pa.schema([table.schema.field(name) for name in names]))

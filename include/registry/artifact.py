@@ -124,6 +124,14 @@ def hash_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def read_canonical(path: Path) -> bytes:
+    """Read a graph's bytes as its model is written here; MLflow writes a model anew when it logs it."""
+    import onnx
+
+    canonical: bytes = onnx.load(path).SerializeToString(deterministic=True)
+    return canonical
+
+
 def remember_serving(settings: Settings, version: ModelVersion) -> None:
     """Write down what serves beside its graph, for the run that finds the registry down."""
     said = json.dumps({key: value for key, value in asdict(version).items() if key not in ("onnx", "note")})

@@ -17,6 +17,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from include.disk import explain_disk
 from include.errors import NotFoundError, UnavailableError
 from include.files import write_atomically
 from include.registry.api import Registry, RegistryState
@@ -46,6 +47,7 @@ class Change:
     moved_at: str | None = None
     detail: str | None = None
     moves_registry: bool = True
+    graph_sha256: str | None = None
 
     def as_line(self) -> dict[str, Any]:
         """Return what `append_line` takes."""
@@ -60,13 +62,16 @@ def lock_registry(settings: Settings) -> Iterator[None]:
     Raises
     ------
     UnavailableError
-        Another process has held it for long.
+        Another process has held it for long, or no room is left on the disk.
+    InputError
+        There is no right to write.
     """
-    settings.model_cache.mkdir(parents=True, exist_ok=True)
     path = settings.model_cache / ".promote.lock"
     try:
-        with FileLock(path, timeout=LOCK_TIMEOUT_S):
-            yield
+        with explain_disk("what serves", str(settings.model_cache)):
+            settings.model_cache.mkdir(parents=True, exist_ok=True)
+            with FileLock(path, timeout=LOCK_TIMEOUT_S):
+                yield
     except Timeout as error:
         rule = f"another change of what serves must end within {LOCK_TIMEOUT_S:.0f} s"
         raise UnavailableError(rule, place=str(path)) from error
@@ -101,14 +106,16 @@ def finish_pending(settings: Settings, registry: Registry, lines: Sequence[Line]
 
 
 def _carry_out(settings: Settings, registry: Registry, lines: Sequence[Line], change: Change) -> list[Line]:
-    result = list(lines)
+    result, state = list(lines), registry.look()
     if change.to_version is not None and change.moves_registry:
-        move_both(registry, registry.look(), change.to_version)
+        require_graph(settings, state, change.to_version, change.graph_sha256)
+        move_both(registry, state, change.to_version)
     if change.request not in {line.request for line in select_model(settings, lines)}:
         result.append(append_line(settings, lines, change.as_line()))
     anchor_ledger(registry, result)
-    if change.to_version is not None:
-        remember_serving(settings, fetch_registered(settings, registry.look(), change.to_version))
+    if change.to_version is not None and (change.moves_registry or change.to_version != change.from_version):
+        found = fetch_registered(settings, registry.look(), change.to_version, graph=change.graph_sha256)
+        remember_serving(settings, found)
     _pending_file(settings).unlink(missing_ok=True)
     return result
 
@@ -132,17 +139,37 @@ def move_both(registry: Registry, state: RegistryState, version: int) -> None:
         registry.name_champion(version)
 
 
-def fetch_registered(settings: Settings, state: RegistryState, version: int) -> ModelVersion:
-    """Return a registered version with its graph on this machine.
+def require_graph(settings: Settings, state: RegistryState, version: int, graph: str | None) -> None:
+    """Refuse a version that is not registered, or with another graph than this SHA-256; None allows any.
 
     Raises
     ------
     NotFoundError
-        It is not registered, lacks a tag, or its graph is not as it was registered, or cannot be run over windows.
+        Names both.
     """
     if version not in state.versions:
         rule = f"model {settings.model_name} must be registered, with this version"
         raise NotFoundError(rule, value=version, place="registry")
+    found = state.versions[version].tags.get("onnx_sha256", "none")
+    if graph is not None and found != graph:
+        rule = f"version {version} must have the graph that was promoted, {graph[:16]}"
+        raise NotFoundError(rule, value=found[:16], place=f"{settings.model_name} version {version}")
+
+
+def fetch_registered(
+    settings: Settings, state: RegistryState, version: int, *, graph: str | None = None
+) -> ModelVersion:
+    """Return a registered version with its graph on this machine.
+
+    `graph` is the SHA-256 that its graph must have, where that is known from elsewhere than the registry.
+
+    Raises
+    ------
+    NotFoundError
+        It is not registered, lacks a tag, or its graph is not as it was registered or promoted, or cannot be run over
+        windows.
+    """
+    require_graph(settings, state, version, graph)
     found = fetch_artifact(settings, describe_version(settings, version, state.versions[version].tags))
     assert found.onnx is not None  # it was fetched
     if misfit := find_misfit(found.onnx, lookback=found.lookback):

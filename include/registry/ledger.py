@@ -17,9 +17,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from include.disk import explain_disk
 from include.errors import NotFoundError
 from include.lake.compact import compact_small
-from include.lake.tables import PROMOTIONS, append_rows, read_all
+from include.lake.tables import PROMOTIONS, add_missing_columns, append_rows, read_all
 from include.settings import Settings
 
 GENESIS = "0" * 64
@@ -50,6 +51,9 @@ class Line:
         JSON text: numbers of a verdict, versions that were passed over.
     request
         Which request made it: the same one again adds no second line.
+    graph_sha256
+        Of the graph of `to_version`: a registry that was lost and made anew gives the same numbers to other graphs.
+        None in a line of an earlier release.
     """
 
     sequence: int
@@ -65,6 +69,7 @@ class Line:
     request: str
     previous_hash: str
     hash: str = ""
+    graph_sha256: str | None = None
 
     def sealed(self) -> Line:
         """Return the line with its hash."""
@@ -74,6 +79,8 @@ class Line:
 def hash_line(line: Line) -> str:
     """Return the SHA-256 of a line's own words and the hash before it, as hexadecimal text."""
     said = {key: _plain(value) for key, value in asdict(line).items() if key != "hash"}
+    if line.graph_sha256 is None:  # an earlier release hashed its lines without
+        del said["graph_sha256"]
     return hashlib.sha256(json.dumps(said, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
@@ -102,7 +109,14 @@ def append_line(settings: Settings, lines: Sequence[Line], said: Mapping[str, An
     lines
         The whole ledger as it is.
     said
-        from_version, to_version, action, who, why, moved_at, detail, request.
+        from_version, to_version, action, who, why, moved_at, detail, request, graph_sha256.
+
+    Raises
+    ------
+    UnavailableError
+        No room is left on the disk.
+    InputError
+        There is no right to write.
     """
     now = datetime.now(UTC)
     newest = lines[-1] if lines else None
@@ -113,8 +127,10 @@ def append_line(settings: Settings, lines: Sequence[Line], said: Mapping[str, An
         previous_hash=newest.hash if newest else GENESIS,
         **said,
     ).sealed()
-    append_rows(settings.lake, PROMOTIONS, pa.Table.from_pylist([asdict(line)], schema=PROMOTIONS.schema))
-    compact_small(settings.lake, PROMOTIONS)
+    with explain_disk("the promotion ledger", PROMOTIONS.path(settings.lake)):
+        add_missing_columns(settings.lake, PROMOTIONS)
+        append_rows(settings.lake, PROMOTIONS, pa.Table.from_pylist([asdict(line)], schema=PROMOTIONS.schema))
+        compact_small(settings.lake, PROMOTIONS)
     return line
 
 
@@ -122,6 +138,12 @@ def serving_line(lines: Sequence[Line], at: datetime | None = None) -> Line | No
     """Return the line by which a version served at a moment, by default now; None before the first."""
     earlier = [line for line in lines if at is None or line.at <= at]
     return earlier[-1] if earlier else None
+
+
+def find_graph(lines: Sequence[Line], version: int | None) -> str | None:
+    """Return the SHA-256 of the graph that a version was promoted with last; None where no line holds it."""
+    known = (line.graph_sha256 for line in reversed(lines) if line.to_version == version and line.graph_sha256)
+    return next(known, None)
 
 
 def list_served(lines: Sequence[Line]) -> list[int]:

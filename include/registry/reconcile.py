@@ -24,7 +24,7 @@ from include.registry.change import (
     move_both,
 )
 from include.registry.decide import GONE, REFUSED, SETTLED, Decision, decide
-from include.registry.ledger import Line, list_served, read_ledger, select_model, serving_line
+from include.registry.ledger import Line, find_graph, list_served, read_ledger, select_model, serving_line
 from include.registry.moves import ALIAS, DELETE, STAGE, Move, name_movers, read_moves, select_moves
 from include.settings import Settings
 
@@ -70,14 +70,23 @@ def _find_settled(settings: Settings, registry: Registry) -> Outcome | None:
     last = newest_version(settings, lines)
     if serving is None or serving.version != last or has_pending(settings) or not is_in_step(state, last):
         return None
-    registered = state.versions[last].tags.get("onnx_sha256")
-    return Outcome(lines, state, serving) if serving.onnx_sha256 == registered else None
+    known = {serving.onnx_sha256, promoted_graph(settings, lines, last) or serving.onnx_sha256}
+    return Outcome(lines, state, serving) if known == {state.versions[last].tags.get("onnx_sha256")} else None
 
 
 def newest_version(settings: Settings, lines: Sequence[Line]) -> int | None:
     """Return the version that serves by the ledger."""
     line = serving_line(select_model(settings, lines))
     return line.to_version if line else None
+
+
+def promoted_graph(settings: Settings, lines: Sequence[Line], version: int | None) -> str | None:
+    """Return the SHA-256 of the graph that a version was promoted with last; None where nobody knows.
+
+    Where the ledger has none, being of an earlier release, it is that of what served last.
+    """
+    known, cached = find_graph(select_model(settings, lines), version), recall_serving(settings)
+    return known or (cached.onnx_sha256 if cached and cached.version == version else None)
 
 
 def is_in_step(state: RegistryState, version: int) -> bool:
@@ -96,11 +105,12 @@ def reconcile(settings: Settings, registry: Registry) -> Outcome:
     fault = _explain_fault(lines, state, decision, last)
     if decision.version is not None:
         try:
-            serving = fetch_registered(settings, state, decision.version)
+            graph = promoted_graph(settings, lines, decision.version)
+            serving = fetch_registered(settings, state, decision.version, graph=graph)
         except NotFoundError as error:
             fault = f"version {decision.version} cannot serve: {error}"
         else:
-            lines = _follow(settings, registry, lines, state, decision)
+            lines = _follow(settings, registry, lines, state, decision, graph=serving.onnx_sha256)
             remember_serving(settings, serving)
             return Outcome(lines, state, serving, fault)
     return _fall_back(settings, registry, lines, state, replace(decision, why=fault))
@@ -120,7 +130,7 @@ def _explain_fault(lines: Sequence[Line], state: RegistryState, decision: Decisi
 
 
 def _follow(
-    settings: Settings, registry: Registry, lines: list[Line], state: RegistryState, decision: Decision
+    settings: Settings, registry: Registry, lines: list[Line], state: RegistryState, decision: Decision, *, graph: str
 ) -> list[Line]:
     """Write a move down and let what was not moved follow it."""
     if decision.action == REFUSED or decision.version is None:
@@ -138,6 +148,7 @@ def _follow(
         decision.why,
         request=uuid.uuid4().hex,
         moved_at=_find_time(state.versions[decision.version], decision.action, moves),
+        graph_sha256=graph,
     )
     return make_change(settings, registry, lines, change)
 
@@ -153,10 +164,12 @@ def _fall_back(
     settings: Settings, registry: Registry, lines: list[Line], state: RegistryState, decision: Decision
 ) -> Outcome:
     """Let the last good version serve; stage and alias stay where a person put them, unless they name nothing."""
-    last = newest_version(settings, lines)
-    serving, _ = find_good(settings, state, list_served(select_model(settings, lines)))
+    last, cached = newest_version(settings, lines), recall_serving(settings)
+    if cached and decision.action != GONE and _is_promoted(settings, lines, cached):
+        return Outcome(lines, state, cached, decision.why)
+    serving, _ = find_good(settings, state, lines)
     if serving is None:
-        if (cached := recall_serving(settings)) is None:
+        if cached is None:
             raise NotFoundError("a version that served must still be whole", value=decision.why, place="registry")
         return Outcome(lines, state, cached, f"{decision.why}, and no other that served is left")
     if serving.version != last:
@@ -168,21 +181,28 @@ def _fall_back(
             decision.why,
             request=uuid.uuid4().hex,
             moves_registry=decision.action == GONE,
+            graph_sha256=serving.onnx_sha256,
         )
         lines = make_change(settings, registry, lines, change)
     return Outcome(lines, state, serving, decision.why)
 
 
+def _is_promoted(settings: Settings, lines: Sequence[Line], cached: ModelVersion) -> bool:
+    """Whether what served last is, by its hash, what the ledger's newest line promoted."""
+    last = newest_version(settings, lines)
+    return cached.version == last and cached.onnx_sha256 == promoted_graph(settings, lines, last)
+
+
 def find_good(
-    settings: Settings, state: RegistryState, versions: Sequence[int]
+    settings: Settings, state: RegistryState, lines: Sequence[Line], *, but: int | None = None
 ) -> tuple[ModelVersion | None, dict[int, str]]:
-    """Return the last of some versions that is registered and whole, and why the ones behind it are not."""
-    passed: dict[int, str] = {}
-    for version in reversed(versions):
-        if version in passed:
+    """Return the version that served last, but one, and is registered and whole; and why those after it are not."""
+    mine, passed = select_model(settings, lines), dict[int, str]()
+    for version in reversed(list_served(mine)):
+        if version in passed or version == but:
             continue
         try:
-            return fetch_registered(settings, state, version), passed
+            return fetch_registered(settings, state, version, graph=find_graph(mine, version)), passed
         except NotFoundError as error:
             passed[version] = str(error)
     return None, passed

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock
 
+from include.disk import explain_disk
 from include.errors import NotFoundError, UnavailableError
 from include.registry.api import (
     CHAMPION,
@@ -36,12 +37,14 @@ if TYPE_CHECKING:
     import mlflow
     from mlflow.tracking import MlflowClient
 
-Example = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+Example = tuple[npt.NDArray[np.floating[Any]], npt.NDArray[np.float32]]
 
 EXPERIMENT = "closecast"
 GRAPH = "model.onnx"
 REQUEST = "request"
 """Tag of a version: which request registered it."""
+FIT = "fit_sha256"
+"""Tag of a version: the SHA-256 of the graph as it was fitted; MLflow writes it anew."""
 
 
 @dataclass(frozen=True)
@@ -106,16 +109,37 @@ def prepare_store(settings: Settings) -> None:
     """Make or migrate the local store's database, one process at a time: two at once leave it half made."""
     if settings.tracking_uri.startswith("http"):
         return
-    (settings.mlflow_home / "artifacts").mkdir(parents=True, exist_ok=True)
+    with explain_disk("MLflow's store", str(settings.mlflow_home)):
+        (settings.mlflow_home / "artifacts").mkdir(parents=True, exist_ok=True)
     marker = settings.mlflow_home / "prepared-by"
     installed = metadata.version("mlflow")
     with FileLock(settings.mlflow_home / ".prepare.lock"):
         if marker.exists() and marker.read_text() == installed:
             return
-        from mlflow.tracking import MlflowClient
-
-        MlflowClient(settings.tracking_uri).search_experiments(max_results=1)
+        _make_store(settings)
         marker.write_text(installed)
+
+
+def _make_store(settings: Settings) -> None:
+    """Make or migrate the database; one that could not be made is removed, since MLflow cannot go on with half of it.
+
+    Raises
+    ------
+    UnavailableError
+        SQLite cannot write: the disk is full, or read only.
+    """
+    from mlflow.tracking import MlflowClient
+    from sqlalchemy.exc import OperationalError
+
+    database = settings.mlflow_home / "mlflow.db"
+    was_there = database.exists()
+    try:
+        MlflowClient(settings.tracking_uri).search_experiments(max_results=1)
+    except OperationalError as error:
+        if not was_there:
+            database.unlink(missing_ok=True)
+        rule = "MLflow's database must be writable, and there must be room for it"
+        raise UnavailableError(rule, value=str(error.orig), place=str(database)) from error
 
 
 def _create_experiment(client: MlflowClient, settings: Settings) -> None:
@@ -126,7 +150,13 @@ def _create_experiment(client: MlflowClient, settings: Settings) -> None:
 
 
 def register_graph(
-    settings: Settings, run: mlflow.ActiveRun, graph: Path, *, example: Example, tags: dict[str, str]
+    settings: Settings,
+    run: mlflow.ActiveRun,
+    graph: Path,
+    *,
+    example: Example,
+    tags: dict[str, str],
+    others: Mapping[str, npt.NDArray[Any]] | None = None,
 ) -> int:
     """Log an ONNX graph with signature and input example to an open run, and register it.
 
@@ -139,27 +169,31 @@ def register_graph(
     graph
         The file.
     example
-        Raw windows float32 (n, lookback, 6) and what the graph makes of them, float32 (n, 2).
+        Raw windows (n, lookback, 6), in the precision that the graph takes, and what it makes of them, float32 (n, 2).
     tags
         The version's tags: kind and lookback, which `resolve` needs to score, and what led to it. With `request`,
-        which a rerun has in common with a try that died behind this, the rerun finds that try's version.
+        which a rerun has in common with a try that died behind this, and the same `fit_sha256`, the rerun finds that
+        try's version.
+    others
+        What the example gives to further inputs of the graph, by name.
 
     Returns
     -------
     int
         The version's number.
     """
-    if (made := find_registered(settings, tags.get(REQUEST))) is not None:
+    if (made := find_registered(settings, tags.get(REQUEST), tags.get(FIT))) is not None:
         return made
     import mlflow
     import onnx
 
     windows, log_returns = example
+    inputs = {"window": windows, **(others or {})}
     info = mlflow.onnx.log_model(
         onnx.load(str(graph)),
         name="model",
-        signature=mlflow.models.infer_signature({"window": windows}, {"log_return": log_returns}),
-        input_example={"window": windows},
+        signature=mlflow.models.infer_signature(inputs, {"log_return": log_returns}),
+        input_example=inputs,
         pip_requirements=["onnxruntime", "numpy"],  # inferring them takes 17 s
         onnx_execution_providers=["CPUExecutionProvider"],
         save_as_external_data=False,
@@ -178,12 +212,29 @@ def register_graph(
     return int(version.version)
 
 
-def find_registered(settings: Settings, request: str | None) -> int | None:
-    """Return the version that a request has registered already; MLflow makes a version and its tags in one commit."""
+def find_registered(settings: Settings, request: str | None, fit: str | None = None) -> int | None:
+    """Return the version that a request has registered already, of this fit.
+
+    MLflow makes a version and its tags in one commit.
+    """
     if request is None:
         return None
     found = open_registry(settings).look().versions.values()
-    return next((each.version for each in found if each.tags.get(REQUEST) == request), None)
+    said = (request, fit)
+    return next((each.version for each in found if (each.tags.get(REQUEST), each.tags.get(FIT)) == said), None)
+
+
+def remove_runs(settings: Settings, client: MlflowClient, request: str) -> None:
+    """Remove the runs, and the graphs they logged, of tries that died before they had registered anything."""
+    kept = {version.run_id for version in client.search_model_versions(f"name = '{settings.model_name}'")}
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    assert experiment is not None  # connect made sure of it
+    for run in client.search_runs([experiment.experiment_id], f"tags.{REQUEST} = '{request}'"):
+        if run.info.run_id in kept:  # a fit on an earlier snapshot of the same retrain
+            continue
+        for logged in client.get_run(run.info.run_id).outputs.model_outputs:
+            client.delete_logged_model(logged.model_id)
+        client.delete_run(run.info.run_id)
 
 
 def _is_registered(client: MlflowClient, name: str) -> bool:

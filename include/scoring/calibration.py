@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -119,6 +119,17 @@ def _find(settings: Settings, model: ModelVersion, through: date) -> Calibrated 
     return _build(rows.filter(pc.field("version") == pc.max(rows["version"])))
 
 
+def _find_previous(settings: Settings, model: ModelVersion, through: date) -> Calibrated | None:
+    """Return what the forecasts of the session `through` were laid by: the newest of the version made before it."""
+    opened = find_table(settings.lake, CALIBRATIONS)
+    if opened is None:
+        return None
+    rows = read_where(opened, "through", through - timedelta(days=30), through - timedelta(days=1))
+    rows = rows.filter((pc.field("model_name") == model.name) & (pc.field("model_version") == model.version))
+    rows = rows.filter(pc.field("through") == pc.max(rows["through"]))
+    return _build(rows.filter(pc.field("version") == pc.max(rows["version"])))
+
+
 def _build(rows: pa.Table) -> Calibrated | None:
     found = rows.to_pylist()
     if not found:
@@ -134,6 +145,7 @@ def _make(settings: Settings, model: ModelVersion, settled: list[date], through:
     columns = ["target_session", "symbol", "horizon", "target", "scaled_error", "volatility"]
     outcomes = find_table(settings.lake, OUTCOMES)
     rows = read_partitions(outcomes, "target_session", settled, columns=columns) if outcomes and settled else None
+    previous = _find_previous(settings, model, through)
     said: list[dict[str, Any]] = []
     for horizon in range(1, model.horizons + 1):
         for at, target in enumerate(TARGETS):
@@ -143,7 +155,9 @@ def _make(settings: Settings, model: ModelVersion, settled: list[date], through:
             pooled = _join(older, own)
             if pooled is None or len(pooled.scores) < FEWEST_SESSIONS:
                 continue
-            payload = json.dumps(fit_calibration(pooled.scores, pooled.volatility).to_json())
+            # Only what a run's own forecasts came to moves the share outside.
+            last = previous.parts.get((horizon, target)) if previous and own else None
+            payload = json.dumps(fit_calibration(pooled.scores, pooled.volatility, previous=last).to_json())
             counts = {"sessions": len(pooled.scores), "own_sessions": len(own.scores) if own else 0}
             said.append({"horizon": horizon, "target": target, "payload": payload} | counts)
     if not said:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from include.errors import InputError
 from include.schema import TARGETS, WINDOW_COLUMNS
+from include.scoring.inputs import prepare_inputs
 
 
 def load_graph(path: Path, *, threads: int) -> Any:
@@ -25,19 +27,29 @@ def load_graph(path: Path, *, threads: int) -> Any:
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def run_graph(graph: Any, windows: npt.NDArray[np.float32], *, horizons: int = 1) -> npt.NDArray[np.float32]:
+def run_graph(
+    graph: Any,
+    windows: npt.NDArray[np.floating[Any]],
+    symbols: Sequence[str] | npt.NDArray[np.object_] | None = None,
+    *,
+    horizons: int = 1,
+) -> npt.NDArray[np.float32]:
     """Return log returns against the last close, (n_symbols, 2), of raw windows, (n_symbols, lookback, 6).
 
-    Of a model with several horizons, (n_symbols, n_horizons, 2).
+    Of a model with several horizons, (n_symbols, n_horizons, 2). `symbols` says whose windows these are, for a graph
+    that asks; see `include.scoring.inputs`.
 
     Raises
     ------
     InputError
         The graph gives arrays of another number or shape.
     """
-    found = graph.run(None, {graph.get_inputs()[0].name: windows})
     ahead = () if horizons == 1 else (horizons,)
-    expected, shapes = (len(windows), *ahead, len(TARGETS)), [np.shape(each) for each in found]
+    expected = (len(windows), *ahead, len(TARGETS))
+    if not len(windows):  # ONNX Runtime's GRU ends the process on a batch of none
+        return np.empty(expected, dtype=np.float32)
+    found = graph.run(None, prepare_inputs(graph, windows, symbols))
+    shapes = [np.shape(each) for each in found]
     if shapes != [expected]:  # (n_symbols, 1) would become both targets without a word
         raise InputError(f"a graph must give one array of log returns {expected}", value=shapes)
     result: npt.NDArray[np.float32] = found[0]
@@ -52,7 +64,8 @@ def find_misfit(path: Path, *, lookback: int) -> str | None:
     try:
         graph = load_graph(path, threads=1)
         for count in (1, 3):
-            run_graph(graph, np.ones((count, lookback, len(WINDOW_COLUMNS)), dtype=np.float32))
+            windows = np.ones((count, lookback, len(WINDOW_COLUMNS)), dtype=np.float32)
+            run_graph(graph, windows, symbols=[""] * count)
     except Exception as error:  # noqa: BLE001  # ONNX Runtime's own have no common class besides it
         return " ".join(str(error).split())[:200]
     return None

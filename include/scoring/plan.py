@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -73,6 +73,22 @@ def plan_run(
     sessions_up_to(bars, as_of, count=1)  # it must have bars
     model = resolve_version(settings, version)
     calibration = current_calibration(settings, model, as_of)
+    pinned = pin_run(settings, as_of, table, model, bars_version=int(bars.version()), asked_by=asked_by)
+    chosen = tuple(symbols) if symbols is not None else None
+    pinned = replace(pinned, symbols=chosen, quarantine_version=known.quarantine)
+    return replace(pinned, calibration_version=calibration.version if calibration else None)
+
+
+def pin_run(
+    settings: Settings,
+    as_of: date,
+    table: Table,
+    model: ModelVersion,
+    *,
+    bars_version: int,
+    asked_by: str | None = None,
+) -> Plan:
+    """Pin a run of the whole universe, without intervals and refused rows, to a version of bars and a model."""
     targets, day = [], as_of
     for _ in range(model.horizons):
         day = next_session(settings.calendar, day)
@@ -83,16 +99,15 @@ def plan_run(
         as_of=as_of,
         target_sessions=tuple(targets),
         model=model,
-        bars_version=int(bars.version()),
-        calibration_version=calibration.version if calibration else None,
+        bars_version=bars_version,
+        calibration_version=None,
         reference_version=keep_symbol_changes(settings, load_symbol_changes(settings)),
-        symbols=tuple(symbols) if symbols is not None else None,
+        symbols=None,
         shards=settings.shards,
         settings=settings.model_dump_json(include=SHAPING | {"threads"}),  # whose number may move a last bit
         settings_hash=settings.fingerprint(),
         environment_hash=environment_hash(),
         code_version=code_version(),
-        quarantine_version=known.quarantine,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
@@ -62,6 +63,19 @@ def widen_run(run: pa.Table) -> pa.Table:
             raise ClosecastError("a symbol must have one row for each target", value=rows.num_rows, place=target)
     wide = {name: first[name] for name in BEFORE}
     wide |= {f"pred_{target}": rows["predicted"] for target, rows in by_target.items()}
-    wide |= {name: first[name] for name in AFTER}
+    wide |= {name: first[name] for name in AFTER} | {"reason": _join_reasons(by_target)}
     wide |= {f"pred_{target}_{name}": rows[name] for target, rows in by_target.items() for name in BOUNDS}
     return pa.table(wide)
+
+
+def _join_reasons(by_target: dict[str, pa.Table]) -> pa.Array:
+    """Give a row the first target's reason, and that of another which fell back where the first did not."""
+    first, *others = by_target
+    reasons: list[str | None] = by_target[first]["reason"].to_pylist()
+    for target in others:
+        rows = by_target[target]
+        differs = pc.not_equal(rows["status"], by_target[first]["status"])
+        for position in np.flatnonzero(differs):
+            if (said := rows["reason"][int(position)].as_py()) is not None:
+                reasons[position] = f"{target}: {said}"
+    return pa.array(reasons, pa.string())

@@ -33,11 +33,14 @@ class Forecasts:
         float64 (n_symbols, 2), the unit of the intervals, log return; NaN where it is not known.
     bounds
         float64 (n_symbols, n_horizons, 2, 4), log returns in the order of `schema.BOUNDS`; NaN without a calibration.
+    reasons
+        (n_symbols, 2), what the model itself says of a forecast that it does not give; else, and by default, None.
     """
 
     log_returns: Floats
     volatility: Floats
     bounds: Floats
+    reasons: npt.NDArray[np.object_] | None = None
 
 
 def build_rows(cube: BarCube, universe: Universe, forecasts: Forecasts, target_sessions: Sequence[date]) -> pa.Table:
@@ -64,6 +67,10 @@ def build_rows(cube: BarCube, universe: Universe, forecasts: Forecasts, target_s
     status = np.broadcast_to(universe.status[:, None, None], shape).copy()
     reason = np.broadcast_to(universe.reason[:, None, None], shape).copy()
     status[stands_in], reason[stands_in] = Status.FALLBACK.value, FALLBACK_REASON
+    if forecasts.reasons is not None:
+        told = np.broadcast_to(forecasts.reasons[:, None, :], shape)
+        known = stands_in & told.astype(bool)
+        reason[known] = told[known]
     volatility = np.broadcast_to(forecasts.volatility[:, None, :], shape)
     days = np.repeat(np.array(target_sessions, dtype="datetime64[D]"), len(TARGETS))
     columns = {
@@ -121,6 +128,7 @@ def stamp_rows(rows: pa.Table, plan: Plan, scored_at: datetime) -> pa.Table:
         "shards": plan.shards,
         "run_id": plan.run_id,
         "scored_at": scored_at,
+        "upload_sha256": None,  # bars were read
     }
     for name, value in constants.items():
         field = PREDICTIONS.field(name)

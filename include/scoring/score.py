@@ -11,14 +11,14 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 import pyarrow as pa
 from deltalake.transaction import AddAction
 
 from include.files import write_atomically
-from include.lake.runs import Part, Run, commit_run, find_run, write_part
+from include.lake.runs import Part, Run, commit_run, find_forecast_table, find_run, write_part
 from include.lake.tables import ADHOC_PREDICTIONS, PREDICTIONS, Table
 from include.schema import TARGETS
 from include.scoring.plan import Plan, load_plan, plan_folder, plan_run, save_plan
@@ -151,7 +151,7 @@ def _write_shard(settings: Settings, plan: Plan, rows: pa.Table, scored_at: date
     stamped = stamp_rows(rows, plan, scored_at)
     each = len(plan.target_sessions) * len(TARGETS)
     statuses = Counter(rows["status"].to_pylist()[::each])
-    return _Shard(write_part(settings.lake, replace(PREDICTIONS, name=plan.table), stamped), dict(statuses))
+    return _Shard(write_part(settings.lake, find_forecast_table(plan.table), stamped), dict(statuses))
 
 
 def _describe_part(part: Part | None) -> dict[str, object] | None:

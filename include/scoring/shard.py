@@ -22,6 +22,7 @@ from include.registry.artifact import ModelVersion
 from include.schema import BOUNDS, TARGETS
 from include.scoring.calibration import load_calibration
 from include.scoring.graph import load_graph, run_graph
+from include.scoring.inputs import explain_silence
 from include.scoring.plan import Plan
 from include.scoring.rows import Forecasts, build_rows, check_rows
 from include.scoring.universe import Universe, judge_universe
@@ -61,7 +62,8 @@ def read_universe(settings: Settings, plan: Plan) -> tuple[BarCube, Universe]:
     bars = open_bars(settings.lake, version=plan.bars_version)
     window = max(plan.model.lookback, VOLATILITY_SESSIONS + 1)
     sessions = sessions_up_to(bars, plan.as_of, count=max(settings.universe_sessions, window))
-    cube = read_cube(bars, sessions, window=window, changes=_load_changes(settings, plan))
+    # In the lake's own precision: a graph is given its windows in that which it declares.
+    cube = read_cube(bars, sessions, window=window, changes=_load_changes(settings, plan), precision=np.float64)
     refused = _quarantined(settings, plan)
     return cube, judge_universe(cube, newest=len(sessions) - 1, lookback=plan.model.lookback, quarantined=refused)
 
@@ -101,40 +103,45 @@ def select_symbols(cube: BarCube, chosen: npt.NDArray[np.bool_]) -> BarCube:
 
 def forecast_universe(settings: Settings, plan: Plan, cube: BarCube, universe: Universe) -> Forecasts:
     """Forecast the symbols of a cube that can be, and lay the intervals."""
-    log_returns = forecast_log_returns(settings, plan.model, cube, universe)
+    log_returns, reasons = forecast_log_returns(settings, plan.model, cube, universe)
     newest = len(cube.values) - 1
-    volatility = measure_volatility(cube.values, range(newest, newest + 1))[0].astype(np.float64)
+    bars = cube.values.astype(np.float32)  # as where the intervals were learned
+    volatility = measure_volatility(bars, range(newest, newest + 1))[0].astype(np.float64)
     bounds = np.full((*log_returns.shape, len(BOUNDS)), np.nan)
     calibration = load_calibration(settings, plan.calibration_version)
     if calibration is not None:
         for horizon in range(log_returns.shape[1]):
             for at in range(len(TARGETS)):
                 bounds[:, horizon, at] = calibration.lay(horizon + 1, TARGETS[at], volatility[:, at])
-    return Forecasts(log_returns, volatility, bounds)
+    return Forecasts(log_returns, volatility, bounds, reasons)
 
 
 def forecast_log_returns(
     settings: Settings, model: ModelVersion, cube: BarCube, universe: Universe
-) -> npt.NDArray[np.float64]:
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.object_]]:
     """Run the model's graph over the scoreable symbols.
 
     Returns
     -------
-    numpy.ndarray
+    log_returns : numpy.ndarray
         float64 (n_symbols, n_horizons, 2), NaN where a symbol was not asked or the graph gave no finite number.
+    reasons : numpy.ndarray
+        (n_symbols, 2), why the artifact itself has no forecast of a symbol or target; else None.
     """
     if model.onnx is None:
         raise ClosecastError("a version must have its graph at hand", value=model.version, place=model.name)
     chosen = np.flatnonzero(universe.scoreable)
     result = np.full((len(cube.symbols), model.horizons, len(TARGETS)), np.nan)
+    reasons = np.full((len(cube.symbols), len(TARGETS)), None, dtype=object)
     if len(chosen):
         graph, values = load_graph(model.onnx, threads=settings.threads), cube.values[-model.lookback :]
         for some in _split(chosen):
             windows = np.ascontiguousarray(values[:, some].swapaxes(0, 1))
-            found = run_graph(graph, windows, horizons=model.horizons).astype(np.float64)
+            found = run_graph(graph, windows, cube.symbols[some], horizons=model.horizons).astype(np.float64)
             result[some] = found.reshape(len(some), model.horizons, len(TARGETS))
+            reasons[some] = explain_silence(graph, cube.symbols[some])
         result[~np.isfinite(result)] = np.nan
-    return result
+    return result, reasons
 
 
 def _split(chosen: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:

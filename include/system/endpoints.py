@@ -1,4 +1,4 @@
-"""Where the services of one home listen: loopback ports, free ones unless the settings fix them.
+"""Where the services of one home listen: loopback ports, those of the last time unless the settings fix others.
 
 The same two addresses are what the components bind, what children are told, and what `closecast status` prints.
 """
@@ -6,12 +6,15 @@ The same two addresses are what the components bind, what children are told, and
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from include.errors import InputError, UnavailableError
+from include.files import write_atomically
 from include.settings import Settings
 
+_MEMORY = "ports.json"
 LOOPBACK = "127.0.0.1"  # a number: localhost is tried as ::1 first, where nothing listens
 
 
@@ -34,7 +37,9 @@ class Endpoints:
 
 
 def choose_endpoints(settings: Settings) -> Endpoints:
-    """Take the ports that the settings fix, and free ones for the rest.
+    """Take the ports that the settings fix; for the rest those of the last time, so that old links lead somewhere.
+
+    Where another program listens on those, or there was no last time, free ones.
 
     Raises
     ------
@@ -48,10 +53,41 @@ def choose_endpoints(settings: Settings) -> Endpoints:
         raise InputError(
             "airflow_port and mlflow_port must differ", value=settings.mlflow_port, place="CLOSECAST_MLFLOW_PORT"
         )
+    remembered = _recall_ports(settings)
     # Both sockets are held until both ports are known: otherwise the second could be given the first one's port.
     with contextlib.ExitStack() as held:
-        ports = {name: held.enter_context(_bind(name, port)).getsockname()[1] for name, port in fixed.items()}
+        bound = {name: held.enter_context(_bind(name, port)) for name, port in fixed.items() if port is not None}
+        for name in fixed.keys() - bound.keys():
+            taken = {
+                sock.getsockname()[1] for sock in bound.values()
+            }  # a second socket may be bound where none listens
+            port = remembered.get(name)
+            bound[name] = held.enter_context(_bind_again(name, None if port in taken else port))
+        ports = {name: int(sock.getsockname()[1]) for name, sock in bound.items()}
     return Endpoints(**ports)
+
+
+def remember_endpoints(settings: Settings, endpoints: Endpoints) -> None:
+    """Write down where the services of a home listen, for the next start."""
+    write_atomically(settings.run_dir / _MEMORY, json.dumps(asdict(endpoints)))
+
+
+def _recall_ports(settings: Settings) -> dict[str, int]:
+    """Read the ports of the last time; none where nothing that makes sense is written down."""
+    try:
+        found = Endpoints(**json.loads((settings.run_dir / _MEMORY).read_text()))
+    except (OSError, ValueError, TypeError):
+        return {}
+    ports = asdict(found)
+    return ports if all(type(port) is int and 1 <= port <= 65535 for port in ports.values()) else {}
+
+
+def _bind_again(name: str, port: int | None) -> socket.socket:
+    """Bind the port of the last time, or a free one."""
+    try:
+        return _bind(name, port)
+    except UnavailableError:
+        return _bind(name, None)
 
 
 def _bind(name: str, port: int | None) -> socket.socket:

@@ -26,7 +26,7 @@ from include.settings import Settings
 from include.system import process, warden
 from include.system.components import Component, Setup, build_components, mark_migrated, plan_setup
 from include.system.credentials import load_login
-from include.system.endpoints import choose_endpoints
+from include.system.endpoints import choose_endpoints, remember_endpoints
 from include.system.environment import DAGS_FOLDER, component_environment
 from include.system.health import Answer, ask
 from include.system.process import Runner, Surroundings, tail
@@ -82,6 +82,7 @@ def run_supervisor(settings: Settings, *, on_event: OnEvent, dags_folder: Path =
 def _plan(settings: Settings, dags_folder: Path) -> Plan:
     load_login(settings)
     endpoints = choose_endpoints(settings)
+    remember_endpoints(settings, endpoints)
     return Plan(
         components=build_components(settings, endpoints),
         environment=component_environment(settings, endpoints, dags_folder=dags_folder),

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +22,14 @@ from include.backtest.heldout import Forecasts, forecast_held_out, hold_out, mea
 from include.backtest.residuals import RESIDUALS, write_residuals
 from include.backtest.walk_forward import OnProgress, relay_progress, sample_before
 from include.backtest.windows import Windows
-from include.errors import NotFoundError
+from include.errors import ClosecastError, NotFoundError
 from include.gate.leaks import check_blind, check_blind_graph, check_plausible, spoil_future
 from include.lake.bars import BarCube
 from include.registry.store import GRAPH
+from include.schema import TARGETS
 from include.settings import Settings
-from include.training.record import Retrain, is_done, read_bars, run_step, write_json
+from include.training.done import is_done, run_step, write_json
+from include.training.record import Retrain, read_bars
 from include.training.snapshot import Snapshot
 from models.catalog import build_model
 from models.protocol import FittedModel, Model
@@ -33,6 +37,7 @@ from models.protocol import OnProgress as OnStep
 
 EXAMPLE_WINDOWS = 5
 ORIGINAL, EVIDENCE = "original", "evidence"
+_OF = ("", "last_close_")
 _FIT, _RECORD, _ARRAYS = "fit", "fit.json", "held_out.npz"
 
 Raw = npt.NDArray[np.float32]
@@ -47,7 +52,7 @@ class Fit:
     folder
         Holds its graph and original.
     metrics
-        On the held-out sessions; see `include.backtest.heldout.measure_forecasts`.
+        On the held-out sessions; see `include.backtest.heldout.measure_forecasts` and `name_errors`.
     learning_curve
         Figures of each step of the fit.
     fit_windows, seconds
@@ -111,6 +116,8 @@ def fit_model(
     ------
     LeakError
         A leak test failed; nothing of the fit is kept.
+    ClosecastError
+        The model itself failed; it is named.
     """
 
     def work(folder: Path) -> None:
@@ -122,8 +129,8 @@ def fit_model(
         )
         write_json(folder / _RECORD, said)
 
-    checkpoint = retrain.step(_FIT, f".{name}.checkpoint")
-    run_step(retrain.step(_FIT, name), work)
+    checkpoint = retrain.step(_FIT, f".{name}.{retrain.snapshot_sha256[:12]}.checkpoint")
+    run_step(retrain.step(_FIT, name), work, basis=retrain.basis)
     shutil.rmtree(checkpoint, ignore_errors=True)
     return read_fit(retrain, name)
 
@@ -150,21 +157,34 @@ def _learn(settings: Settings, task: _Task, tell: OnStep) -> dict[str, Any]:
     check_blind(training, again)
     assert training.targets is not None  # sample_windows always gives them
     is_resumed, started = task.checkpoint.exists(), time.perf_counter()
-    fitted = model.fit(
-        training.windows,
-        training.targets,
-        seed=settings.seed,
-        threads=settings.threads,
-        on_progress=tell,
-        checkpoint=task.checkpoint,
-    )
-    seconds = time.perf_counter() - started
-    _write_model(fitted, task.folder)
+    with _naming(model.name):
+        fitted = model.fit(
+            training.windows,
+            training.targets,
+            seed=settings.seed,
+            threads=settings.threads,
+            on_progress=tell,
+            checkpoint=task.checkpoint,
+        )
+        seconds = time.perf_counter() - started
+        _write_model(fitted, task.folder)
     check_blind_graph(task.folder / GRAPH, task.cube, spoilt, task.cut, lookback=model.lookback, place=model.name)
     example = training.windows[:EXAMPLE_WINDOWS]
     metrics = _forecast(settings, task, example=example, learning_curve=fitted.learning_curve)
     said = {"metrics": metrics, "fit_windows": len(training), "is_resumed": is_resumed, "seconds": seconds}
     return _describe(model, fitted) | said
+
+
+@contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Turn whatever a model raises into an error that names it; what the disk says is the disk's."""
+    try:
+        yield
+    except (ClosecastError, OSError):
+        raise
+    except Exception as error:
+        rule = "a model must be fitted without an error: mend it, or leave it out (CLOSECAST_MODELS, --model)"
+        raise ClosecastError(rule, value=f"{type(error).__name__}: {error}"[:300], place=name) from error
 
 
 def _forecast(
@@ -179,13 +199,26 @@ def _forecast(
     check_plausible(metrics, place=task.model.name)
     shown = write_evidence(
         task.folder / EVIDENCE,
+        model=task.model.name,
         cube=task.cube,
         held=held,
         forecasts=forecasts,
         learning_curve=learning_curve,
         threads=settings.threads,
     )
-    return shown | metrics
+    return shown | name_errors(metrics)
+
+
+def name_errors(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Name each target's mean absolute error, last close's too, as `include.backtest.measures` names it.
+
+    Examples
+    --------
+    >>> name_errors({"open_error": 0.01, "open_relative_error": 0.98})
+    {'open_mean_absolute_error': 0.01, 'open_relative_error': 0.98}
+    """
+    short = {f"{of}{target}_error": f"{of}{target}_mean_absolute_error" for of in _OF for target in TARGETS}
+    return {short.get(name, name): value for name, value in metrics.items()}
 
 
 def _choose_windows(settings: Settings, model: Model, cube: BarCube, cut: int) -> Windows:
@@ -218,8 +251,8 @@ def read_fit(retrain: Retrain, name: str) -> Fit:
         It was not.
     """
     folder = retrain.step(_FIT, name)
-    if not is_done(folder):
-        raise NotFoundError("a model must have been fitted", value=name, place=str(folder))
+    if not is_done(folder, retrain.basis):
+        raise NotFoundError("a model must have been fitted on the retrain's snapshot", value=name, place=str(folder))
     return Fit(folder=folder, **json.loads((folder / _RECORD).read_text()))
 
 

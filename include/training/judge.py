@@ -30,11 +30,13 @@ from include.training.champion import (
     find_champion,
     measure_champion,
 )
+from include.training.done import run_step, write_json
 from include.training.fit import Fit, read_fits
-from include.training.judgement import JUDGEMENT, Judgement, explain_verdict, log_judgement, read_judgement, word_gate
+from include.training.judgement import Judgement, explain_verdict, log_judgement, read_judgement, word_gate
+from include.training.overrides import GATE, JUDGEMENT
 from include.training.patience import ask_again
-from include.training.record import Retrain, read_bars, run_step, write_json
-from include.training.register import read_versions
+from include.training.record import Retrain, read_bars
+from include.training.register import hash_registered, read_graphs, read_versions
 
 
 def judge_retrain(
@@ -64,12 +66,13 @@ def judge_retrain(
 
     def work(folder: Path) -> None:
         bars = read_bars(settings, retrain) if cube is None else cube
-        champion = ask_again(lambda: find_champion(settings), patience_s=patience, say=say)
+        fits = read_fits(retrain)
+        champion = ask_again(lambda: find_champion(settings, fits), patience_s=patience, say=say)
         judgement = _judge(settings, retrain, bars, champion)
         ask_again(lambda: log_judgement(settings, judgement), patience_s=patience, say=say)
         write_json(folder / JUDGEMENT, asdict(judgement))
 
-    run_step(retrain.step("gate"), work)
+    run_step(retrain.step(GATE), work, basis=retrain.basis | {"versions": hash_registered(retrain)})
     judgement = read_judgement(retrain)
     say(judgement.why)
     return judgement
@@ -92,11 +95,11 @@ class _Case:
     @property
     def standing(self) -> str | None:
         """The name under which what serves is judged."""
-        return self.champion.name_among(self.naives) if self.champion else None
+        return self.champion.name if self.champion else None
 
     @property
     def first(self) -> int:
-        return count_unjudgeable(self.champion, self.naives, self.held)
+        return count_unjudgeable(self.champion, self.held)
 
     @property
     def sessions(self) -> list[date]:
@@ -167,4 +170,7 @@ def _conclude(case: _Case, verdict: GateVerdict | None, serves: str, leaks: dict
         judged_from=case.sessions[0].isoformat() if case.sessions else None,
         leaks=case.retrain.leaks | leaks,
         verdict=verdict.to_dict() if verdict else None,
+        graphs=read_graphs(case.retrain),
+        champion_graph=champion.version.onnx_sha256 if champion else None,
+        holdout_from=case.retrain.snapshot.holdout_from.isoformat(),
     )

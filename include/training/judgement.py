@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from include.gate.paired import FEWEST_SESSIONS
 from include.gate.verdict import ChallengerVerdict, GateVerdict
-from include.registry.store import connect
+from include.registry.store import REQUEST, connect
 from include.settings import Settings
 from include.training.champion import Champion
 from include.training.fit import EVIDENCE, Fit
-from include.training.overrides import GATE, HELD_BACK, NAIVE, NOT_JUDGED, PASSED, SERVES
+from include.training.overrides import GATE, HELD_BACK, JUDGEMENT, NAIVE, NOT_JUDGED, PASSED, SERVES
 from include.training.patience import mlflow_answering
 from include.training.record import Retrain
-
-JUDGEMENT = "verdict.json"
 
 _DESCRIPTION = "mlflow.note.content"
 """The tag that MLflow's page of a run shows as its description, in Markdown."""
@@ -47,6 +45,12 @@ class Judgement:
         What the leak tests measured.
     verdict
         All of `include.gate.verdict.GateVerdict`; None where the gate could not judge.
+    graphs
+        SHA-256 of the graph of each model of the retrain, as it was registered: the word is of these.
+    champion_graph
+        That of what served.
+    holdout_from
+        First session that no model of the retrain was fitted on.
     """
 
     retrain_id: str
@@ -61,11 +65,21 @@ class Judgement:
     judged_from: str | None
     leaks: dict[str, Any]
     verdict: dict[str, Any] | None
+    graphs: dict[str, str] = field(default_factory=dict)
+    champion_graph: str | None = None
+    holdout_from: str | None = None
 
     @property
     def changes(self) -> bool:
-        """Whether another version is to serve."""
-        return self.version != self.champion
+        """Whether another version is to serve, or another graph under the same number."""
+        return self.version != self.champion or self.champion_graph not in (None, self.graph)
+
+    @property
+    def graph(self) -> str | None:
+        """The SHA-256 of the graph that is to serve; None in a record of an earlier release."""
+        if self.version == self.champion and self.versions.get(self.serves) != self.version:
+            return self.champion_graph
+        return self.graphs.get(self.serves)
 
     def to_json(self) -> str:
         """Return all of it as JSON text, for the ledger."""
@@ -74,7 +88,7 @@ class Judgement:
 
 def read_judgement(retrain: Retrain) -> Judgement:
     """Read what a retrain that was judged has led to."""
-    return Judgement(**json.loads((retrain.step("gate") / JUDGEMENT).read_text()))
+    return Judgement(**json.loads((retrain.step(GATE) / JUDGEMENT).read_text()))
 
 
 def word_gate(fit: Fit, verdict: GateVerdict | None, *, chosen: bool) -> str:
@@ -107,7 +121,7 @@ def explain_verdict(champion: Champion | None, verdict: GateVerdict | None, serv
         return f"{serves} passed the gate: loss {gains}; before it {was} served"
     if champion is None:
         return f"no challenger passed the gate and nothing served: {naive} serves"
-    if champion.name_among(naives) == serves:
+    if champion.name == serves:
         kind = ", a naive model," if serves in naives else ""
         return f"no challenger passed the gate: {was}{kind} serves on"
     return f"no challenger passed the gate, and {naive} beats {was}: it serves"
@@ -115,6 +129,8 @@ def explain_verdict(champion: Champion | None, verdict: GateVerdict | None, serv
 
 def log_judgement(settings: Settings, judgement: Judgement) -> None:
     """Put the judgement, whole, into the MLflow run of every judged version, and a word of it on run and version.
+
+    Not into that of a naive version of an earlier retrain: its run tells of that one.
 
     Raises
     ------
@@ -126,7 +142,10 @@ def log_judgement(settings: Settings, judgement: Judgement) -> None:
         for kind, version in judgement.versions.items():
             tags = {GATE: judgement.gate[kind], "gate_why": judgement.why, **_summarise(judgement.verdict, kind)}
             tags[_DESCRIPTION] = _describe(judgement, kind)
-            run_id = client.get_model_version(settings.model_name, str(version)).run_id
+            row = client.get_model_version(settings.model_name, str(version))
+            if row.tags.get(REQUEST) != f"{judgement.retrain_id} {kind}":
+                continue
+            run_id = row.run_id
             client.log_dict(run_id, asdict(judgement), JUDGEMENT)
             for key, value in tags.items():
                 client.set_tag(run_id, key, value)

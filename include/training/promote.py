@@ -6,13 +6,14 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from include.errors import NotFoundError
-from include.registry.promote import keep_version, promote_version
-from include.registry.resolve import resolve_version
+from include.registry.artifact import hash_file
+from include.registry.promote import keep_version, replace_version
 from include.settings import Settings
+from include.training.done import run_step, write_json
 from include.training.judgement import Judgement, read_judgement
+from include.training.overrides import GATE, JUDGEMENT
 from include.training.patience import ask_again
-from include.training.record import Retrain, run_step, write_json
+from include.training.record import Retrain
 
 
 def promote_judged(settings: Settings, retrain: Retrain, *, who: str, say: Callable[[str], None]) -> int:
@@ -39,17 +40,17 @@ def promote_judged(settings: Settings, retrain: Retrain, *, who: str, say: Calla
     UnavailableError
         MLflow has not answered for long.
     """
-    judgement = read_judgement(retrain)
+    judgement, judged = read_judgement(retrain), hash_file(retrain.step(GATE) / JUDGEMENT)
 
     def work(folder: Path) -> None:
         serving = ask_again(
-            lambda: _take_effect(settings, judgement, who=who, request=retrain.request("promote")),
+            lambda: _take_effect(settings, judgement, who=who, request=retrain.request(f"promote {judged[:12]}")),
             patience_s=settings.registry_wait_s,
             say=say,
         )
         write_json(folder / "serving.json", {"version": serving})
 
-    run_step(retrain.step("promote"), work)
+    run_step(retrain.step("promote"), work, basis=retrain.basis | {"judgement": judged})
     serving = int(json.loads((retrain.step("promote") / "serving.json").read_text())["version"])
     say(f"Production: version {serving} (before: {judgement.champion or 'none'}); effective from the next run")
     return serving
@@ -57,19 +58,12 @@ def promote_judged(settings: Settings, retrain: Retrain, *, who: str, say: Calla
 
 def _take_effect(settings: Settings, judgement: Judgement, *, who: str, request: str) -> int:
     said = {"who": who, "detail": judgement.to_json(), "request": request}
-    serving = _find_serving(settings)
-    if judgement.changes and serving in (judgement.champion, judgement.version):
-        promote_version(settings, judgement.version, why=judgement.why, **said)
-        return judgement.version
-    why = judgement.why
-    if judgement.changes:  # somebody has promoted or rolled back since
-        why = f"judged beside version {judgement.champion}, but version {serving} serves by now: {why}"
+    why, expected = judgement.why, (judgement.champion, judgement.version)
+    if judgement.changes:
+        version, graph = judgement.version, judgement.graph
+        since = replace_version(settings, version, instead_of=expected, graph=graph, why=why, **said)
+        if not since:
+            return judgement.version
+        why = f"judged beside version {judgement.champion}, but {since}: {why}"
     kept = keep_version(settings, why=why, **said)
     return judgement.version if kept is None else kept
-
-
-def _find_serving(settings: Settings) -> int | None:
-    try:
-        return resolve_version(settings).version
-    except NotFoundError:
-        return None

@@ -1,7 +1,6 @@
-"""The record of a retrain on disk: a folder for each step, done once its marker holds the hash of every file in it.
+"""The record of a retrain on disk: a folder for each step, see `include.training.done`, the snapshot's first of all.
 
-A step is done again unless it is done and whole, so that a retrain whose process died goes on where it stopped. What
-goes from step to step through Airflow is the retrain's id and nothing else.
+What goes from step to step through Airflow is the retrain's id and nothing else.
 """
 
 from __future__ import annotations
@@ -10,29 +9,33 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
+from include.disk import explain_disk
 from include.errors import InputError, NotFoundError, UnavailableError
-from include.files import write_atomically
-from include.gate.leaks import check_columns
+from include.gate.columns import check_columns
 from include.lake.bars import BarCube
 from include.provenance import code_version
 from include.quality.drift import FEWEST_SESSIONS, build_reference
 from include.registry.artifact import hash_file
 from include.registry.reference import REFERENCE
 from include.settings import Settings
+from include.training.done import DONE, is_done, run_step, write_json
 from include.training.snapshot import Snapshot, hash_content, read_snapshot, take_snapshot
 from models.catalog import MODEL_NAMES
 
-DONE = "done.json"
 KEPT_RETRAINS = 2
+AT_WORK = timedelta(days=1)
+"""A retrain that has written nothing for so long, and that no process holds, is given up: a DAG's retries are over."""
+
 MEASURE = "last_close"
 """Takes part in every retrain: the naive model that all others are measured by."""
 
@@ -53,6 +56,8 @@ class Retrain:
         Of the snapshot's bars; see `include.training.snapshot.hash_content`.
     leaks
         What the leak tests of the snapshot measured.
+    snapshot_sha256
+        Of the snapshot's record, which every other step builds on.
     """
 
     retrain_id: str
@@ -63,6 +68,12 @@ class Retrain:
     code_version: str
     settings_hash: str
     leaks: dict[str, Any]
+    snapshot_sha256: str
+
+    @property
+    def basis(self) -> dict[str, str]:
+        """What every step behind the snapshot builds on."""
+        return {"snapshot": self.snapshot_sha256}
 
     def step(self, *names: str) -> Path:
         """Return the folder of a step."""
@@ -94,6 +105,9 @@ def begin_retrain(
 ) -> tuple[Retrain, BarCube]:
     """Take the snapshot and write it down; a retrain that was begun is opened.
 
+    A snapshot that other code or settings have taken, or that is damaged, is taken anew: what was fitted on the old one
+    does not count any more.
+
     Raises
     ------
     NotFoundError
@@ -116,12 +130,16 @@ def begin_retrain(
             "content_sha256": hash_content(cube),
             "code_version": code_version(),
             "settings_hash": settings.fingerprint(),
-            "leaks": check_columns(cube, cut, seed=settings.seed),
+            "leaks": check_columns(settings, cube, cut),
         }
         _write_reference(cube, folder / REFERENCE)
         write_json(folder / "snapshot.json", said)
 
-    run_step(settings.training / retrain_id / _SNAPSHOT, work)
+    basis = {"code_version": code_version(), "settings_hash": settings.fingerprint()}
+    try:
+        run_step(settings.training / retrain_id / _SNAPSHOT, work, basis=basis)
+    finally:
+        _remove_empty(settings)
     retrain = open_retrain(settings, retrain_id)
     return retrain, found[0] if found else read_bars(settings, retrain)
 
@@ -169,13 +187,14 @@ def open_retrain(settings: Settings, retrain_id: str) -> Retrain:
     NotFoundError
         There is no such retrain, or its snapshot was not finished.
     InputError
-        It was begun with other settings: what is registered would not be what was fitted.
+        It was begun with other settings or code: what is registered would not be what was fitted.
     """
     retrain = _read_retrain(settings, retrain_id)
-    if (found := settings.fingerprint()) != retrain.settings_hash:
-        rule = "a retrain must go on with the settings that it was begun with: set them back, or begin another"
-        value = f"settings {found} in place of {retrain.settings_hash}"
-        raise InputError(rule, value=value, place=str(retrain.folder))
+    now = {"settings": (settings.fingerprint(), retrain.settings_hash), "code": (code_version(), retrain.code_version)}
+    for name, (found, begun) in now.items():
+        if found != begun:
+            rule = f"a retrain must go on with the {name} that it was begun with: set back the {name}, or begin another"
+            raise InputError(rule, value=f"{name} {found} in place of {begun}", place=str(retrain.folder))
     return retrain
 
 
@@ -184,7 +203,8 @@ def _read_retrain(settings: Settings, retrain_id: str) -> Retrain:
     folder = settings.training / retrain_id
     if not is_done(folder / _SNAPSHOT):
         raise NotFoundError("a retrain must have taken its snapshot", value=retrain_id, place=str(folder))
-    said = json.loads((folder / _SNAPSHOT / "snapshot.json").read_text())
+    path = folder / _SNAPSHOT / "snapshot.json"
+    said = json.loads(path.read_text()) | {"snapshot_sha256": hash_file(path)}
     days = {key: date.fromisoformat(said["snapshot"][key]) for key in ("first_session", "last_session", "holdout_from")}
     said |= {"snapshot": Snapshot(**{**said["snapshot"], **days}), "names": tuple(said["names"])}
     return Retrain(retrain_id=retrain_id, folder=folder, **said)
@@ -221,10 +241,41 @@ def find_unfinished(settings: Settings, prefix: str, snapshot: Snapshot, names: 
 
 
 def finish_retrain(settings: Settings, retrain: Retrain) -> None:
-    """Mark a retrain as finished and remove the records of all but the newest."""
-    write_json(retrain.folder / _FINISHED, {"retrain_id": retrain.retrain_id})
+    """Mark a retrain as finished and remove the records of all but the newest, and of none that may be at work."""
+    with explain_disk("the record of a retrain", str(retrain.folder)):
+        write_json(retrain.folder / _FINISHED, {"retrain_id": retrain.retrain_id})
     for folder in _list_retrains(settings)[:-KEPT_RETRAINS]:
-        if folder != retrain.folder:
+        if folder != retrain.folder and not _may_be_at_work(settings, folder):
+            shutil.rmtree(folder, ignore_errors=True)
+            _lock_file(settings, folder.name).unlink(missing_ok=True)
+
+
+def _may_be_at_work(settings: Settings, folder: Path) -> bool:
+    """Whether a retrain has not finished and a process holds one of its locks, or wrote to it within `AT_WORK`."""
+    if (folder / _FINISHED).exists():
+        return False
+    if is_locked(_lock_file(settings, folder.name)) or any(is_locked(path) for path in folder.rglob(".*.lock")):
+        return True
+    newest = max(path.stat().st_mtime for path in [folder, *folder.rglob("*")])
+    return time.time() - newest < AT_WORK.total_seconds()
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds a lock's file."""
+    if not path.exists():
+        return False
+    try:
+        with FileLock(path, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def _remove_empty(settings: Settings) -> None:
+    """Remove what is left of retrains that failed or died before their snapshot; one that is at it holds its lock."""
+    for folder in settings.training.glob("*/"):
+        lock = folder / f".{_SNAPSHOT}.lock"
+        if lock.exists() and not (folder / _SNAPSHOT / DONE).exists() and not is_locked(lock):
             shutil.rmtree(folder, ignore_errors=True)
             _lock_file(settings, folder.name).unlink(missing_ok=True)
 
@@ -244,8 +295,9 @@ def lock_retrain(settings: Settings, retrain_id: str) -> Iterator[None]:
     UnavailableError
         Another process is at it.
     """
-    settings.training.mkdir(parents=True, exist_ok=True)
     path = _lock_file(settings, retrain_id)
+    with explain_disk("the record of a retrain", str(path)):
+        settings.training.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(path, timeout=0):
             yield
@@ -255,41 +307,3 @@ def lock_retrain(settings: Settings, retrain_id: str) -> Iterator[None]:
 
 def _lock_file(settings: Settings, retrain_id: str) -> Path:
     return settings.training / f".{retrain_id}.lock"
-
-
-def run_step(folder: Path, work: Callable[[Path], None]) -> bool:
-    """Do a step in its own folder, which is empty then, unless it is done; one process at a time.
-
-    Returns
-    -------
-    bool
-        Whether there was anything to do.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_name(f".{folder.name}.lock")):
-        if is_done(folder):
-            return False
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        work(folder)
-        write_json(folder / DONE, _hash_files(folder))
-    return True
-
-
-def is_done(folder: Path) -> bool:
-    """Whether a step was done and its files are as it left them."""
-    try:
-        said = json.loads((folder / DONE).read_text())
-    except (FileNotFoundError, ValueError):
-        return False
-    return bool(said == _hash_files(folder))
-
-
-def _hash_files(folder: Path) -> dict[str, str]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != DONE)
-    return {str(path.relative_to(folder)): hash_file(path) for path in files}
-
-
-def write_json(path: Path, said: Any) -> None:
-    """Write plain values, dates among them, so that a reader finds all of the text or none."""
-    write_atomically(path, json.dumps(said, indent=1, default=date.isoformat, allow_nan=True))

@@ -14,6 +14,10 @@ from include.training.snapshot import Snapshot
 _SNAPSHOT_PARAMS = ("bars_version", "first_session", "last_session", "holdout_from", "sessions", "holdout_sessions")
 
 
+CONTRACT, FITTED_TO = "contract", "fitted_to"
+"""Tags of an adopted version: its contract, and the last session that it was fitted on, where its team has said so."""
+
+
 @dataclass(frozen=True)
 class Recorded:
     """A version and the snapshot that it was fitted and judged on; the other parameters are text, as MLflow keeps them.
@@ -49,6 +53,19 @@ def read_recorded(settings: Settings, version: int) -> Recorded:
     first, last, held = (_read_date(params[name]) for name in ("first_session", "last_session", "holdout_from"))
     counts = (int(params[name]) for name in ("sessions", "holdout_sessions"))
     return Recorded(row, params, Snapshot(int(params["bars_version"]), first, last, held, *counts))
+
+
+def find_last_seen(settings: Settings, row: RegistryRow) -> date | None:
+    """Return the last session that a version was fitted or judged on; None for an adopted one that does not say.
+
+    Raises
+    ------
+    NotFoundError
+        Its run was removed, or names no snapshot.
+    """
+    if CONTRACT in row.tags:
+        return date.fromisoformat(row.tags[FITTED_TO]) if FITTED_TO in row.tags else None
+    return read_recorded(settings, row.version).snapshot.last_session
 
 
 def _read_date(text: str) -> date:

@@ -15,8 +15,9 @@ from include.backtest.heldout import hold_out, measure_forecasts
 from include.backtest.walk_forward import OnProgress, split_origins, walk_forward
 from include.lake.bars import BarCube
 from include.settings import Settings
-from include.training.fit import read_fit
-from include.training.record import Retrain, is_done, read_bars, run_step, write_json
+from include.training.done import is_done, run_step, write_json
+from include.training.fit import name_errors, read_fit
+from include.training.record import Retrain, read_bars
 
 BACKTEST = "backtest"
 _RECORD = "metrics.json"
@@ -56,14 +57,14 @@ def backtest_model(
         bars = read_bars(settings, retrain) if cube is None else cube
         write_json(folder / _RECORD, _walk(settings, retrain, name, bars, on_progress))
 
-    run_step(retrain.step(BACKTEST, name), work)
+    run_step(retrain.step(BACKTEST, name), work, basis=retrain.basis)
     return read_backtest(retrain, name)
 
 
 def read_backtest(retrain: Retrain, name: str) -> dict[str, float]:
     """Read what a backtest measured; see `backtest_model`. Empty where none was made."""
     folder = retrain.step(BACKTEST, name)
-    return json.loads((folder / _RECORD).read_text()) if is_done(folder) else {}
+    return json.loads((folder / _RECORD).read_text()) if is_done(folder, retrain.basis) else {}
 
 
 def _walk(
@@ -85,5 +86,5 @@ def _walk(
         on_progress=on_progress,
     )
     first = fit.read_forecasts()[: blocks[1].cut - cut]
-    metrics = measure_forecasts(hold_out(cube, cut), np.concatenate([first, later.forecasts[name]]))
-    return {f"{BACKTEST}_{metric}": value for metric, value in metrics.items()}
+    measured = measure_forecasts(hold_out(cube, cut), np.concatenate([first, later.forecasts[name]]))
+    return {f"{BACKTEST}_{metric}": value for metric, value in name_errors(measured).items()}

@@ -2,7 +2,8 @@
 
 A version and its tags are made in one commit, the last of all, and one tag names the request: a try that follows one
 that died finds the version, or removes the run that has none and begins anew. So nothing is half registered, and
-nothing is registered twice.
+nothing is registered twice. A naive model learns nothing: where graph and code are those of a version that is there, it
+is that version, and no other is made.
 """
 
 from __future__ import annotations
@@ -15,21 +16,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from include.backtest.residuals import RESIDUALS
+from include.errors import NotFoundError
 from include.lake.tables import BARS
 from include.provenance import code_version, describe_environment, environment_hash, is_dirty
-from include.registry.artifact import hash_file
+from include.registry.api import RegistryState, open_registry
+from include.registry.artifact import hash_file, read_canonical
+from include.registry.change import fetch_registered
 from include.registry.reference import REFERENCE
-from include.registry.store import EXPERIMENT, REQUEST, connect, find_registered, register_graph
+from include.registry.store import EXPERIMENT, FIT, REQUEST, connect, find_registered, register_graph, remove_runs
 from include.scoring.graph import load_graph, run_graph
 from include.settings import SHAPING, Settings
+from include.training.done import hash_record, run_step, write_json
 from include.training.fit import EVIDENCE, ORIGINAL, Fit, read_fits
 from include.training.patience import ask_again, mlflow_answering
-from include.training.record import Retrain, run_step, write_json
+from include.training.record import Retrain
 from include.training.refits import read_backtest
 
 if TYPE_CHECKING:
     import mlflow
-    from mlflow.tracking import MlflowClient
 
 _REGISTER, _RECORD = "register", "version.json"
 
@@ -69,8 +73,22 @@ def read_versions(retrain: Retrain) -> dict[str, int]:
     return {name: _read_version(retrain, name) for name in retrain.names}
 
 
+def read_graphs(retrain: Retrain) -> dict[str, str]:
+    """Read the SHA-256 of the graphs that were registered, by model."""
+    return {name: str(_read_record(retrain, name)["graph_sha256"]) for name in retrain.names}
+
+
+def hash_registered(retrain: Retrain) -> str:
+    """Return the SHA-256 of the records of what was registered, for the step that builds on them."""
+    return hash_record(*(retrain.step(_REGISTER, name) for name in retrain.names))
+
+
 def _read_version(retrain: Retrain, name: str) -> int:
-    return int(json.loads((retrain.step(_REGISTER, name) / _RECORD).read_text())["version"])
+    return int(_read_record(retrain, name)["version"])
+
+
+def _read_record(retrain: Retrain, name: str) -> dict[str, Any]:
+    return dict(json.loads((retrain.step(_REGISTER, name) / _RECORD).read_text()))
 
 
 def _register(settings: Settings, retrain: Retrain, fit: Fit) -> int:
@@ -79,22 +97,36 @@ def _register(settings: Settings, retrain: Retrain, fit: Fit) -> int:
     def work(folder: Path) -> None:
         client = connect(settings)
         with mlflow_answering(settings.model_name):
-            version = find_registered(settings, request)
+            version = find_registered(settings, request, hash_file(fit.graph)) or _find_same(settings, fit)
             if version is None:
-                _remove_runs(client, request)
+                remove_runs(settings, client, request)
                 version = _log_run(settings, retrain, fit)
-        write_json(folder / _RECORD, {"version": version})
+            graph = open_registry(settings).look().versions[version].tags["onnx_sha256"]
+        write_json(folder / _RECORD, {"version": version, "graph_sha256": graph})
 
-    run_step(retrain.step(_REGISTER, fit.kind), work)
+    basis = retrain.basis | {"fit": hash_record(fit.folder)}
+    run_step(retrain.step(_REGISTER, fit.kind), work, basis=basis)
     return _read_version(retrain, fit.kind)
 
 
-def _remove_runs(client: MlflowClient, request: str) -> None:
-    """Remove the runs of tries that died before they had registered anything."""
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    assert experiment is not None  # connect made sure of it
-    for run in client.search_runs([experiment.experiment_id], f"tags.{REQUEST} = '{request}'"):
-        client.delete_run(run.info.run_id)
+def _find_same(settings: Settings, fit: Fit) -> int | None:
+    """Return the newest version of a naive model that has this graph, byte by byte, and was made by this code."""
+    if not fit.is_naive:
+        return None
+    state, wanted = open_registry(settings).look(), {"kind": fit.kind, "code_version": code_version()}
+    for number in sorted(state.versions, reverse=True):
+        if wanted.items() <= state.versions[number].tags.items() and _has_graph(settings, state, number, fit.graph):
+            return number
+    return None
+
+
+def _has_graph(settings: Settings, state: RegistryState, version: int, graph: Path) -> bool:
+    """Whether a version is whole, and its graph this one: tags alone may be anybody's."""
+    try:
+        found = fetch_registered(settings, state, version)
+    except NotFoundError:
+        return False
+    return found.onnx is not None and read_canonical(found.onnx) == read_canonical(graph)
 
 
 def _log_run(settings: Settings, retrain: Retrain, fit: Fit) -> int:
@@ -104,7 +136,8 @@ def _log_run(settings: Settings, retrain: Retrain, fit: Fit) -> int:
     mlflow.set_experiment(EXPERIMENT)
     tags = _describe_origin(settings, retrain, fit)
     name = f"{fit.kind} {retrain.snapshot.last_session}"
-    with mlflow.start_run(run_name=name, tags=tags | {"code_dirty": str(is_dirty()).lower()}) as run:
+    shown = {"code_dirty": str(is_dirty()).lower(), "mlflow.source.name": f"retrain {retrain.retrain_id}: register"}
+    with mlflow.start_run(run_name=name, tags=tags | shown) as run:
         mlflow.log_input(_describe_dataset(settings, retrain), context="training")
         mlflow.log_params(_choose_params(settings, retrain, fit))
         told = {"fit_seconds": fit.seconds, "fit_windows": fit.fit_windows}
@@ -116,8 +149,8 @@ def _log_run(settings: Settings, retrain: Retrain, fit: Fit) -> int:
         for part in (ORIGINAL, EVIDENCE):
             mlflow.log_artifacts(str(fit.folder / part), part)
         mlflow.log_artifact(str(fit.folder / RESIDUALS))
-        tags |= {"lookback": str(fit.lookback), "residuals_sha256": hash_file(fit.folder / RESIDUALS)}
-        tags |= _log_reference(retrain)
+        tags |= {"lookback": str(fit.lookback), FIT: hash_file(fit.graph)}
+        tags |= {"residuals_sha256": hash_file(fit.folder / RESIDUALS)} | _log_reference(retrain)
         return _register_graph(settings, run, fit, tags)
 
 

@@ -21,7 +21,7 @@ from include.backtest.walk_forward import OnProgress, relay_progress, sample_bef
 from include.errors import NotFoundError
 from include.lake.bars import BarCube, open_bars
 from include.provenance import code_version, environment_hash
-from include.registry.artifact import describe_version, fetch_artifact, hash_file
+from include.registry.artifact import describe_version, fetch_artifact, hash_file, read_canonical
 from include.settings import Settings
 from include.training.record import require_known
 from include.training.recorded import Recorded, read_recorded
@@ -210,14 +210,6 @@ def _compare_graphs(
 
 
 def _judge(recorded: Path, refitted: Path, difference: float) -> Outcome:
-    if _read_canonical(recorded) == _read_canonical(refitted):
+    if read_canonical(recorded) == read_canonical(refitted):
         return Outcome.SAME_BYTES
     return Outcome.SAME_FORECASTS if difference <= TOLERANCE else Outcome.DIFFERS
-
-
-def _read_canonical(path: Path) -> bytes:
-    """Read a graph's bytes as its model is written here; MLflow writes a model anew when it logs it."""
-    import onnx
-
-    canonical: bytes = onnx.load(path).SerializeToString(deterministic=True)
-    return canonical

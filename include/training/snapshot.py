@@ -41,6 +41,11 @@ class Snapshot:
     holdout_sessions: int
 
 
+def fewest_sessions(settings: Settings) -> int:
+    """Return how many sessions bars must hold for a retrain."""
+    return max(30, 2 * settings.holdout_sessions)
+
+
 def take_snapshot(settings: Settings, *, last_session: date | None = None) -> Snapshot:
     """Pin the newest version of bars and decide the cut.
 
@@ -52,9 +57,8 @@ def take_snapshot(settings: Settings, *, last_session: date | None = None) -> Sn
     bars = open_bars(settings.lake)
     sessions = [day for day in list_sessions(bars) if last_session is None or day <= last_session]
     holdout = settings.holdout_sessions
-    if len(sessions) < 2 * holdout or len(sessions) < 30:
-        rule = f"bars must hold at least {max(30, 2 * holdout)} sessions to train on"
-        raise InputError(rule, value=len(sessions), place="bars")
+    if len(sessions) < (fewest := fewest_sessions(settings)):
+        raise InputError(f"bars must hold at least {fewest} sessions to train on", value=len(sessions), place="bars")
     return Snapshot(int(bars.version()), sessions[0], sessions[-1], sessions[-holdout], len(sessions), holdout)
 
 

@@ -12,12 +12,15 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from include.backtest.walk_forward import OnProgress
+from include.errors import ClosecastError
+from include.lake.bars import BarCube
 from include.settings import Settings
 from include.training.fit import Fit, fit_model
 from include.training.judge import judge_retrain
 from include.training.judgement import Judgement
 from include.training.promote import promote_judged
 from include.training.record import (
+    Retrain,
     begin_retrain,
     choose_models,
     find_unfinished,
@@ -114,6 +117,8 @@ def train(
         The snapshot fails its validation, or a leak test fails.
     UnavailableError
         MLflow has not answered for long, or the same retrain is at work elsewhere.
+    ClosecastError
+        A model could not be fitted; nothing was registered, and the fits of the others are kept for the next try.
     """
     names = choose_models(settings, names)
     listeners = listeners or Listeners()
@@ -125,7 +130,7 @@ def train(
         listeners.on_snapshot(
             f"{word}{snapshot.sessions} sessions, {len(cube.symbols):,} symbols, bars version {snapshot.bars_version}"
         )
-        fits = [fit_model(settings, retrain, name, cube=cube, on_progress=listeners.on_fit) for name in names]
+        fits = _fit_all(settings, retrain, cube, listeners)
         backtests = {
             name: backtest_model(settings, retrain, name, cube=cube, on_progress=listeners.on_backtest)
             for name in names
@@ -135,3 +140,17 @@ def train(
         serving = promote_judged(settings, retrain, who=who, say=listeners.say) if promote else None
         finish_retrain(settings, retrain)
     return Retrained(retrain_id, snapshot, fits, backtests, judgement, serving, begun is not None)
+
+
+def _fit_all(settings: Settings, retrain: Retrain, cube: BarCube, listeners: Listeners) -> list[Fit]:
+    """Fit every model; where one fails the others go on, as in the DAG, and then it is said."""
+    fits, failed = [], None
+    for name in retrain.names:
+        try:
+            fits.append(fit_model(settings, retrain, name, cube=cube, on_progress=listeners.on_fit))
+        except ClosecastError as error:
+            listeners.say(f"{name} failed: {error}")
+            failed = failed or error
+    if failed:
+        raise failed
+    return fits

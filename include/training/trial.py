@@ -17,9 +17,10 @@ from include.errors import InputError
 from include.lake.bars import BarCube, open_bars
 from include.lake.files import list_sessions
 from include.registry.artifact import describe_version, fetch_artifact
+from include.registry.store import RegistryRow, show_version
 from include.settings import Settings
 from include.training.record import require_known
-from include.training.recorded import Recorded, read_recorded
+from include.training.recorded import find_last_seen
 from include.training.snapshot import Snapshot, read_snapshot
 from models.catalog import MODEL_NAMES
 
@@ -78,8 +79,9 @@ def run_trial(settings: Settings, trial: Trial, on_progress: OnProgress | None =
     """
     names = tuple(trial.models) or (() if trial.version else MODEL_NAMES)
     require_known(names)
-    recorded = None if trial.version is None else read_recorded(settings, trial.version)
-    snapshot = _choose_sessions(settings, trial, recorded)
+    row = None if trial.version is None else show_version(settings, trial.version)
+    last_seen = find_last_seen(settings, row) if row else None
+    snapshot = _choose_sessions(settings, trial, last_seen)
     cube = read_snapshot(settings, snapshot)
     first = cube.sessions.index(snapshot.holdout_from)
     walk = walk_forward(
@@ -93,20 +95,18 @@ def run_trial(settings: Settings, trial: Trial, on_progress: OnProgress | None =
         threads=settings.threads,
         on_progress=on_progress,
     )
-    if recorded:
-        walk = _add_version(settings, recorded, cube, walk)
+    if row:
+        walk = _add_version(settings, row, cube, walk, is_known=last_seen is not None)
     yardsticks = build_yardsticks(cube, walk.held)
     rows = measure_models(yardsticks, walk.forecasts, threads=settings.threads)
     return TrialResult(snapshot, cube.symbols, walk, yardsticks, rows)
 
 
-def _choose_sessions(settings: Settings, trial: Trial, recorded: Recorded | None) -> Snapshot:
+def _choose_sessions(settings: Settings, trial: Trial, last_seen: date | None) -> Snapshot:
     """Decide which sessions are read and which of them are forecast."""
     bars = open_bars(settings.lake)
     sessions = [day for day in list_sessions(bars) if trial.last is None or day <= trial.last]
-    first = trial.first
-    if recorded:
-        first = _require_after(recorded, first)
+    first = trial.first if last_seen is None else _require_after(trial, last_seen)
     held = (
         [day for day in sessions if day >= first] if first else sessions[-min(DEFAULT_SESSIONS, len(sessions) // 3) :]
     )
@@ -116,22 +116,22 @@ def _choose_sessions(settings: Settings, trial: Trial, recorded: Recorded | None
     return Snapshot(int(bars.version()), sessions[0], sessions[-1], held[0], len(sessions), len(held))
 
 
-def _require_after(recorded: Recorded, first: date | None) -> date:
+def _require_after(trial: Trial, last_seen: date) -> date:
     """Give the first session that a version may be judged on, or the later one that is asked for."""
-    last_seen = recorded.snapshot.last_session
-    if first is not None and first <= last_seen:
+    if trial.first is not None and trial.first <= last_seen:
         rule = f"a version may only be judged on sessions after its snapshot, which ends with {last_seen}"
-        raise InputError(rule, value=f"from {first}", place=f"version {recorded.row.version}")
-    return first or last_seen + timedelta(days=1)
+        raise InputError(rule, value=f"from {trial.first}", place=f"version {trial.version}")
+    return trial.first or last_seen + timedelta(days=1)
 
 
-def _add_version(settings: Settings, recorded: Recorded, cube: BarCube, walk: WalkForward) -> WalkForward:
+def _add_version(
+    settings: Settings, row: RegistryRow, cube: BarCube, walk: WalkForward, *, is_known: bool
+) -> WalkForward:
     """Add a registered version's forecasts of all sessions, by the graph that is registered."""
-    row = recorded.row
     version = fetch_artifact(settings, describe_version(settings, row.version, row.tags))
     assert version.onnx is not None  # it was fetched
     started = time.perf_counter()
     forecasts = forecast_held_out(version.onnx, cube, walk.held, lookback=version.lookback, threads=settings.threads)
-    name = f"version {row.version} ({row.kind})"
+    name = f"version {row.version} ({row.kind}{'' if is_known else ', may have seen these sessions'})"
     fit = OriginFit(walk.held.sessions[0], 0, 0.0, time.perf_counter() - started)
     return replace(walk, forecasts=walk.forecasts | {name: forecasts}, fits=walk.fits | {name: [fit]})

@@ -166,6 +166,11 @@ class BarStore(RowStore):
         for session, rows in zip(*self._count_sessions(), strict=True):
             require_small_session(int(rows), str(_as_date(session)), place)
 
+    @property
+    def symbols(self) -> pa.Array:
+        """Every symbol of these rows, string, by the number that stands for it in the dictionary of every group."""
+        return self._symbols
+
     def most_of_a_date(self) -> int:
         """Count the rows of the date that has most, before it is known which session it is."""
         return int(self._counts.max(initial=0))

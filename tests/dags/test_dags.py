@@ -25,8 +25,9 @@ EDGES = {
     "market_close": {
         "wait_for_upload": {"ingest"},
         "ingest": {"validate"},
-        "validate": {"score"},
+        "validate": {"check_future", "score"},
         "score": {"publish"},
+        "check_future": {"publish"},
         "publish": {"settle"},
         "settle": set(),
     },

@@ -59,7 +59,7 @@ def own(fitted_home: Own, trained_home: TrainedHome, tmp_path: Path) -> Own:
 
 @pytest.fixture(scope="session")
 def registered_home(fitted_home: Own, trained_home: TrainedHome, tmp_path_factory: pytest.TempPathFactory) -> Own:
-    """Versions 4 and 5, last_close and ridge, are the retrain's."""
+    """Its last_close is version 3, whose graph and code are the same; its ridge is version 4, and its own."""
     home = tmp_path_factory.mktemp("registered") / "home"
     copy_registry(trained_home, home)
     own = copy_home(fitted_home, home)

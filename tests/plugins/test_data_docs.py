@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from fastapi import FastAPI
@@ -56,6 +57,16 @@ def client(app: FastAPI) -> Iterator[TestClient]:
 def test_no_one_sees_anything_without_a_login(app: FastAPI, path: str) -> None:
     answer = TestClient(app).get(f"/data-docs{path}", follow_redirects=False)
     assert answer.status_code == 401
+
+
+@pytest.mark.parametrize("path", ["/index.html", f"/{PAGE}", "/session/2018-06-10"])
+def test_a_browser_without_a_login_is_led_to_it_and_back(app: FastAPI, path: str) -> None:
+    browser = TestClient(app, base_url="http://127.0.0.1:8080", headers={"Accept": "text/html,*/*;q=0.8"})
+    answer = browser.get(f"/data-docs{path}", follow_redirects=False)
+    asked = urlsplit(answer.headers["location"])
+    assert (answer.status_code, asked.netloc, asked.path) == (307, "", "/api/v2/auth/login")
+    assert parse_qs(asked.query) == {"next": [f"http://127.0.0.1:8080/data-docs{path}"]}
+    assert "page" not in answer.text
 
 
 def test_a_token_that_is_none_is_refused(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:

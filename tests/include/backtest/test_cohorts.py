@@ -14,7 +14,7 @@ def test_volatility_is_the_mean_move_up_to_the_origin() -> None:
     values = np.full((5, 1, 6), np.nan, dtype=np.float32)
     values[:, 0, 3] = np.exp([0.0, 0.1, -0.1, -0.1, 0.3])  # closes move by 0.1, 0.2, 0, 0.4
     values[:, 0, 0] = np.exp([0.0, 0.05, 0.0, -0.1, 0.0])  # opens lie 0.05, 0.1, 0, 0.1 from the close before
-    found = measure_volatility(values, range(2, 4), sessions=2)
+    found = measure_volatility(values, range(2, 4), sessions=2, fewest=1)
     np.testing.assert_allclose(found[:, 0], [[0.075, 0.15], [0.05, 0.1]], rtol=1e-5)
 
 
@@ -22,11 +22,19 @@ def test_a_hole_breaks_two_moves_and_a_wild_one_counts_as_the_largest() -> None:
     values = np.full((6, 2, 6), 1.0, dtype=np.float32)
     values[2, 0] = np.nan
     values[4:, 1] = 723.0
-    found = measure_volatility(values, range(4, 5), sessions=4)[0]
+    found = measure_volatility(values, range(4, 5), sessions=4, fewest=1)[0]
     assert found[0].tolist() == [0, 0]
     np.testing.assert_allclose(found[1], LARGEST_MOVE / 4, rtol=1e-6)
     values[:, 0] = np.nan
-    assert np.isnan(measure_volatility(values, range(4, 5), sessions=4)[0, 0]).all()
+    assert np.isnan(measure_volatility(values, range(4, 5), sessions=4, fewest=1)[0, 0]).all()
+
+
+def test_a_new_listing_has_no_volatility_before_its_fifth_return() -> None:
+    values = walk_bars(30, 2)
+    values[:20, 0] = np.nan  # its first return is that of position 21
+    found = measure_volatility(values, range(20, 30))
+    assert np.isfinite(found[:, 0]).all(axis=1).tolist() == [False] * 5 + [True] * 5
+    assert np.isfinite(found[:, 1]).all()
 
 
 def test_groups_are_by_what_was_known() -> None:

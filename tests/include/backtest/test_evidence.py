@@ -22,7 +22,8 @@ FORECASTS = (0.5 * HELD.actual).astype(np.float32)
 def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, float]]:
     folder = tmp_path_factory.mktemp("evidence") / "made"
     curve = [{"loss": 2.0}, {"loss": 1.0}]
-    return folder, write_evidence(folder, cube=CUBE, held=HELD, forecasts=FORECASTS, learning_curve=curve)
+    asked = {"cube": CUBE, "held": HELD, "forecasts": FORECASTS, "learning_curve": curve}
+    return folder, write_evidence(folder, model="ridge", **asked)
 
 
 def test_every_file_is_there(written) -> None:
@@ -33,7 +34,7 @@ def test_every_file_is_there(written) -> None:
 
 
 def test_a_model_that_learns_nothing_has_no_learning_curve(tmp_path: Path) -> None:
-    write_evidence(tmp_path, cube=CUBE, held=HELD, forecasts=FORECASTS, learning_curve=[])
+    write_evidence(tmp_path, model="ridge", cube=CUBE, held=HELD, forecasts=FORECASTS, learning_curve=[])
     assert not (tmp_path / "learning_curve.png").exists()
 
 

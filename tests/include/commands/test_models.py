@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -15,7 +16,9 @@ from include.commands.models import parse_moment
 from include.errors import ClosecastError, InputError
 from include.lake.tables import PROMOTIONS, read_all
 from include.registry.promote import promote_version, rollback_version
+from include.registry.store import connect
 from include.settings import load_settings
+from include.training.done import run_step, write_json
 from tests.include.registry.conftest import copy_registry
 
 
@@ -88,6 +91,28 @@ def test_rollback_names_both_versions(own) -> None:
         2: "Archived",
         3: "Production",
     }
+
+
+def test_a_rollback_to_what_serves_says_so_and_writes_nothing(own) -> None:
+    before = run("history")
+    done = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["models", "rollback", "--to", "2", "--why", "to see"])
+    assert (done.exit_code, done.stdout) == (0, "Production: version 2 serves already\n")
+    assert run("history") == before
+
+
+def test_the_list_shows_aliases_and_what_a_gate_has_said_whatever_a_tag_says(own) -> None:
+    client = connect(own)
+    client.set_model_version_tag("closecast", "3", "gate", "passed")
+    client.set_registered_model_alias("closecast", "spare", "3")
+    graph = client.get_model_version("closecast", "2").tags["onnx_sha256"]
+    said = {"gate": {"ridge": "held back"}, "graphs": {"ridge": graph}, "holdout_from": "2024-03-07"}
+    run_step(own.training / "weekly" / "gate", lambda folder: write_json(folder / "verdict.json", said))
+    found = {row["version"]: (row["aliases"], row["gate"]) for row in run("list")["versions"]}
+    assert found == {1: ([], None), 2: (["champion"], "held back"), 3: (["spare"], None)}
+    shown = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["models", "list"]).stdout
+    assert re.search(r"2\W+ridge\W+Production\W+champion\W+held back", shown)
+    assert run("show", "3")["gate"] is None
+    assert "no gate of this home" in CliRunner(env={"COLUMNS": "200"}).invoke(app, ["models", "show", "3"]).stdout
 
 
 def test_versions_whose_runs_were_removed_are_listed_without_their_errors(own) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -14,52 +13,16 @@ from include.errors import BlockedError, LeakError
 from include.gate.leaks import (
     check_blind,
     check_blind_graph,
-    check_columns,
     check_moved_labels,
     check_plausible,
     move_targets,
     spoil_future,
 )
 from include.gate.verdict import ALPHA
-from include.lake.bars import BarCube
-from include.schema import WINDOW_COLUMNS
 from include.training.fit import read_fit
 from tests.include.conftest import Own
 
-CLOSE, VOLUME, MARKET_CAP = (WINDOW_COLUMNS.index(name) for name in ("close", "volume", "market_cap"))
 CUT = 66
-
-
-def plant(cube: BarCube, column: int, values: np.ndarray) -> BarCube:
-    """Write a value of each session's next session into a column."""
-    changed = cube.values.copy()
-    changed[:-1, :, column] = values[1:]
-    return replace(cube, values=changed)
-
-
-def test_honest_columns_pass_and_the_nearest_is_named(fitted_home: Own) -> None:
-    found = check_columns(fitted_home.cube, CUT, seed=7)
-    assert 0 < found["planted_column"] < 0.6
-    assert "with the next" in str(found["planted_column_where"])
-
-
-def test_the_next_close_in_the_market_cap_is_refused_by_name(fitted_home: Own) -> None:
-    cube = fitted_home.cube
-    with pytest.raises(LeakError, match=r"leak test planted_column: .*market_cap / close with the next close"):
-        check_columns(plant(cube, MARKET_CAP, cube.values[:, :, CLOSE]), CUT, seed=7)
-
-
-def test_a_return_that_is_to_come_in_the_volume_is_refused(fitted_home: Own) -> None:
-    cube = fitted_home.cube
-    closes = cube.values[:, :, CLOSE]
-    returns = np.vstack([np.full((1, closes.shape[1]), np.nan), closes[1:] / closes[:-1]])
-    with pytest.raises(LeakError, match="volume with the next close"):
-        check_columns(plant(cube, VOLUME, 1e6 * returns), CUT, seed=7)
-
-
-def test_what_lies_behind_the_cut_is_not_looked_at(fitted_home: Own) -> None:
-    cube = fitted_home.cube
-    assert check_columns(spoil_future(cube, CUT, seed=1), CUT, seed=7) == check_columns(cube, CUT, seed=7)
 
 
 def test_windows_that_reach_behind_the_cut_are_noticed(fitted_home: Own) -> None:

@@ -7,9 +7,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from deltalake.exceptions import DeltaError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from include.errors import UnavailableError
 from include.lake.tables import PROMOTIONS, open_table
 from include.registry.ledger import (
     GENESIS,
@@ -81,6 +83,7 @@ CHANGES = {
     "request": "x",
     "previous_hash": "f" * 64,
     "hash": "f" * 64,
+    "graph_sha256": "f" * 64,
 }
 
 
@@ -153,10 +156,20 @@ def test_a_rollback_takes_back_what_came_after(moves: list[tuple[str, int]], ser
     assert list_served(make_lines(*moves)) == served
 
 
+def test_a_disk_without_room_is_named(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise DeltaError("Generic LocalFileSystem error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("include.registry.ledger.append_rows", refuse)
+    said = {"from_version": None, "to_version": 1, "action": "promote", "who": "ada", "why": "first"}
+    with pytest.raises(UnavailableError, match="there must be room for the promotion ledger"):
+        append_line(settings, [], said | {"moved_at": None, "detail": None, "request": "a"})
+
+
 def test_lines_are_appended_and_a_clock_set_back_puts_none_before_another(settings: Settings) -> None:
     said = {"from_version": None, "to_version": 1, "action": "promote", "who": "ada", "why": "first"}
     rest = {"moved_at": BEGIN, "detail": None, "request": "a"}
-    first = append_line(settings, [], said | rest)
+    first = append_line(settings, [], said | rest | {"graph_sha256": "a" * 64})
     ahead = replace(first, at=datetime.now(UTC) + timedelta(days=2)).sealed()
     second = append_line(settings, [ahead], said | rest | {"request": "b"})
     assert second.at == ahead.at

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +18,7 @@ from include.errors import NotFoundError, UnavailableError
 from include.lake.tables import PROMOTIONS, read_all, table_version
 from include.registry.api import PRODUCTION, open_registry
 from include.registry.ledger import Line, find_faults, read_ledger
-from include.registry.promote import promote_version, rollback_version
+from include.registry.promote import promote_version, replace_version, rollback_version
 from include.registry.reconcile import SOMEBODY
 from include.registry.resolve import resolve_version
 from include.registry.store import GRAPH, connect, quiet_stages
@@ -237,12 +239,95 @@ def test_what_serves_is_damaged_and_gives_way_until_it_is_whole(own: Settings, c
     promote_version(own, 3, who="ada", why="better")
     whole = client.get_model_version(NAME, "3").tags["onnx_sha256"]
     client.set_model_version_tag(NAME, "3", "onnx_sha256", "0" * 64)
+    assert [resolve_version(own).version for _ in range(2)] == [3, 3]  # its copy is what was promoted
+    assert "must have the graph that was promoted" in str(resolve_version(own).note)
+    shutil.rmtree(own.model_cache)
     assert [resolve_version(own).version for _ in range(2)] == [2, 2]
     assert (newest(own).action, newest(own).to_version) == ("fallback", 2)
     assert look(own) == ({3}, 3)
     client.set_model_version_tag(NAME, "3", "onnx_sha256", whole)
     assert resolve_version(own).version == 3
     assert find_faults(read_ledger(own)) == []
+
+
+def swap_graphs(client: MlflowClient) -> tuple[str, str]:
+    """Do what a store does that was lost and made anew: give the numbers 1 and 2 to each other's graphs."""
+    import sqlite3
+    from contextlib import closing
+
+    path = client.tracking_uri.removeprefix("sqlite:///")
+    with closing(sqlite3.connect(path)) as database:
+        for table in ("model_versions", "model_version_tags"):
+            for before, after in ((1, 91), (2, 1), (91, 2)):
+                database.execute(f"UPDATE {table} SET version = ? WHERE version = ?", [after, before])
+        database.execute("UPDATE model_versions SET current_stage = 'None'")
+        database.execute("UPDATE model_versions SET current_stage = 'Production' WHERE version = 2")
+        database.commit()
+    one, two = (client.get_model_version(NAME, version).tags["onnx_sha256"] for version in ("1", "2"))
+    return one, two
+
+
+def test_a_number_that_a_new_store_gave_to_another_graph_is_not_what_was_promoted(
+    own: Settings, client: MlflowClient
+) -> None:
+    promoted = newest(own).graph_sha256
+    one, two = swap_graphs(client)
+    assert one == promoted != two
+    with FakeSlack() as slack:
+        settings = own.model_copy(update={"slack_webhook_url": SecretStr(slack.url)})
+        found = resolve_version(settings)
+    assert (found.version, found.kind, found.onnx_sha256) == (2, "ridge", promoted)
+    (post,) = slack.posts
+    assert f"version 2 must have the graph that was promoted, {str(promoted)[:16]}" in post["text"]
+    with pytest.raises(NotFoundError, match="must have the graph that was promoted"):
+        rollback_version(own, to=2, who="ada", why="the number served")
+    assert len(read_ledger(own)) == 1
+    assert promote_version(own, 2, who="ada", why="the new one is meant") == 2
+    assert (newest(own).graph_sha256, resolve_version(own).note) == (two, None)
+    assert verify_ledger(own).faults == []
+
+
+def test_a_stage_moved_to_a_number_that_served_with_another_graph_is_not_followed(
+    own: Settings, client: MlflowClient
+) -> None:
+    promote_version(own, 1, who="ada", why="to see")
+    promote_version(own, 2, who="ada", why="seen")
+    swap_graphs(client)
+    promote_version(own, 2, who="ada", why="the new one is meant")
+    move_stage(client, 1)
+    found = resolve_version(own)
+    assert found.version == 2
+    assert "version 1 must have the graph that was promoted" in str(found.note)
+
+
+def test_a_ledger_of_an_earlier_release_goes_on_and_is_bound_to_its_copy(own: Settings, client: MlflowClient) -> None:
+    line = replace(newest(own), graph_sha256=None, hash="").sealed()
+    old = pa.schema([field for field in PROMOTIONS.schema if field.name != "graph_sha256"])
+    rows = pa.Table.from_pylist([{name: getattr(line, name) for name in old.names}], old)
+    shutil.rmtree(PROMOTIONS.path(own.lake))
+    write_deltalake(PROMOTIONS.path(own.lake), rows)
+    assert find_faults(read_ledger(own)) == []
+    promoted = resolve_version(own).onnx_sha256
+    swap_graphs(client)
+    assert resolve_version(own).onnx_sha256 == promoted
+    promote_version(own, 3, who="ada", why="better")
+    assert [each.graph_sha256 is None for each in read_ledger(own)] == [True, False]
+    assert find_faults(read_ledger(own)) == []
+
+
+def test_a_promotion_that_a_person_overtook_gives_way(own: Settings, client: MlflowClient) -> None:
+    said = {"who": "weekly", "why": "passed", "detail": "{}", "request": "weekly-1 promote"}
+    move_stage(client, 1)
+    assert replace_version(own, 3, instead_of=(2, 3), graph=None, **said) == "version 1 serves by now"
+    client.set_registered_model_alias(NAME, "champion", "3")
+    move_stage(client, 2)
+    assert "the alias champion names version 3" in replace_version(own, 3, instead_of=(1, 3), graph=None, **said)
+    assert [line.action for line in read_ledger(own)] == ["adopt", "stage"]
+    client.set_registered_model_alias(NAME, "champion", "2")
+    with pytest.raises(NotFoundError, match="must have the graph that was promoted"):
+        replace_version(own, 3, instead_of=(2, 3), graph="0" * 64, **said)
+    assert replace_version(own, 3, instead_of=(2, 3), graph=None, **said) == ""
+    assert (newest(own).action, newest(own).to_version) == ("promote", 3)
 
 
 def test_a_move_to_a_version_whose_graph_cannot_be_run_is_not_followed(own: Settings, client: MlflowClient) -> None:
@@ -295,8 +380,6 @@ def test_a_promotion_is_what_a_registry_that_is_down_leaves(own: Settings, clien
 
 
 def test_a_home_that_is_copied_with_its_ledger_cut_is_found_out(own: Settings, client: MlflowClient) -> None:
-    import shutil
-
     before = Path(PROMOTIONS.path(own.lake))
     shutil.copytree(before, own.home / "kept")
     promote_version(own, 3, who="ada", why="better")
@@ -324,8 +407,6 @@ def test_a_line_written_behind_a_cut_does_not_hide_it(own: Settings, client: Mlf
 
 @pytest.mark.parametrize("is_served", [True, False], ids=["cache kept", "cache removed"])
 def test_a_ledger_that_is_gone_altogether_is_found_out(own: Settings, client: MlflowClient, is_served: bool) -> None:
-    import shutil
-
     shutil.rmtree(PROMOTIONS.path(own.lake))
     if not is_served:
         shutil.rmtree(own.model_cache)

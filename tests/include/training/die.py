@@ -15,21 +15,21 @@ from mlflow.tracking import MlflowClient
 
 from include.registry import change
 from include.settings import Settings
-from include.training import fit, promote, record, register
+from include.training import done, fit, promote, record, register
 from tests.include.registry.die import kill_before
 
 RETRAIN_ID = "weekly-1"
 
 STEPS: list[tuple[str, Any, str]] = [
     ("fit", fit, "write_json"),
-    ("fit", record, "write_json"),
+    ("fit", done, "write_json"),
     ("register", MlflowClient, "create_model_version"),
     ("register", register, "write_json"),
-    ("register", record, "write_json"),
+    ("register", done, "write_json"),
     ("promote", change, "append_line"),
     ("promote", change, "remember_serving"),
     ("promote", promote, "write_json"),
-    ("promote", record, "write_json"),
+    ("promote", done, "write_json"),
 ]
 """The step, and what it dies before."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -13,10 +14,11 @@ from onnx import helper
 
 from include.backtest.heldout import HeldOut, combine_losses, hold_out
 from include.registry.artifact import ModelVersion
+from include.registry.promote import promote_version
 from include.registry.resolve import resolve_version
 from include.registry.store import connect
 from include.training.champion import CHAMPION, Champion, count_unjudgeable, find_champion, measure_champion
-from include.training.fit import read_fit
+from include.training.fit import read_fit, read_fits
 from tests.include.conftest import Own, serve_nothing
 
 RIDGE = ModelVersion("closecast", 2, "ridge", 10, "0" * 64)
@@ -38,18 +40,33 @@ def held() -> HeldOut:
         (Champion(RIDGE, date(2026, 4, 1)), 30),
         (Champion(RIDGE, None), 30),
         (Champion(replace(RIDGE, lookback=11), date(2026, 2, 1)), 30),
-        (Champion(replace(RIDGE, kind="last_close"), None), 0),
+        (Champion(replace(RIDGE, kind="last_close"), None), 30),
+        (Champion(RIDGE, None, "last_close"), 0),
     ],
 )
 def test_a_champion_is_judged_where_it_was_not_fitted(
     held: HeldOut, champion: Champion | None, unjudgeable: int
 ) -> None:
-    assert count_unjudgeable(champion, ["last_close"], held) == unjudgeable
+    assert count_unjudgeable(champion, held) == unjudgeable
 
 
 def test_a_naive_champion_is_judged_under_its_own_name() -> None:
-    assert Champion(RIDGE, None).name_among(["last_close"]) == CHAMPION
-    assert Champion(RIDGE, None).name_among(["ridge"]) == "ridge"
+    assert Champion(replace(RIDGE, kind="last_close"), None).name == CHAMPION
+    assert Champion(RIDGE, None, "last_close").name == "last_close"
+
+
+def test_a_champion_is_naive_by_its_graph_whatever_its_tag_says(own: Own) -> None:
+    fits = read_fits(own.retrain)
+    connect(own.settings).set_model_version_tag("closecast", "2", "kind", "last_close")
+    shutil.rmtree(own.settings.model_cache, ignore_errors=True)
+    found = find_champion(own.settings, fits)
+    assert found is not None
+    assert (found.version.version, found.naive) == (2, None)
+    promote_version(own.settings, 1, who="ada", why="to see")
+    connect(own.settings).set_model_version_tag("closecast", "1", "kind", "ridge")
+    found = find_champion(own.settings, fits)
+    assert found is not None
+    assert (found.version.version, found.naive) == (1, "last_close")
 
 
 def test_what_serves_is_found_with_the_sessions_it_knows(own: Own) -> None:

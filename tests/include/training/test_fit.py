@@ -21,8 +21,12 @@ def test_a_fit_keeps_all_that_later_steps_need(fitted_home: Own) -> None:
     assert ridge.read_example().shape == (5, ridge.lookback, 6)
     assert ridge.learning_curve[0].keys() == {"loss"}
     held = hold_out(fitted_home.cube, fitted_home.cube.sessions.index(fitted_home.retrain.snapshot.holdout_from))
-    assert measure_forecasts(held, ridge.read_forecasts()).items() <= ridge.metrics.items()
-    assert {"open_mase", "close_coverage_80"} <= ridge.metrics.keys()
+    measured = measure_forecasts(held, ridge.read_forecasts())
+    for name in ("holdout_windows", "relative_error", "open_relative_error", "close_relative_error"):
+        assert ridge.metrics[name] == measured[name]
+    assert {"open_mase", "close_coverage_80", "last_close_open_mean_absolute_error"} <= ridge.metrics.keys()
+    assert ridge.metrics["open_mean_absolute_error"] == measured["open_error"]
+    assert not {"open_error", "close_error", "last_close_open_error"} & ridge.metrics.keys()  # one name for each
     assert (ridge.folder / EVIDENCE / "error_over_time.png").exists()
     assert last_close.metrics["relative_error"] == 1.0
     assert ridge.metrics["relative_error"] < 1.0
@@ -36,7 +40,7 @@ def test_a_fit_that_was_done_is_not_done_again(own: Own) -> None:
 
 
 def test_a_model_that_was_not_fitted_is_named(own: Own) -> None:
-    with pytest.raises(NotFoundError, match=r"must have been fitted\. Received: bigru"):
+    with pytest.raises(NotFoundError, match=r"must have been fitted on the retrain's snapshot\. Received: bigru"):
         read_fit(own.retrain, "bigru")
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from include.backtest.heldout import hold_out, measure_forecasts
 from include.backtest.walk_forward import split_origins, walk_forward
-from include.training.fit import read_fit
+from include.training.fit import name_errors, read_fit
 from include.training.refits import backtest_model, read_backtest
 from tests.include.conftest import Own
 
@@ -22,7 +22,7 @@ def test_the_first_block_is_the_artifacts_and_the_others_are_refits(own: Own) ->
     forecasts = read_fit(own.retrain, "ridge").read_forecasts()
     refitted = walk_forward(own.cube, names=["ridge"], first=second.cut, origins=1, windows=settings.train_windows)
     both = np.concatenate([forecasts[: first.end - first.cut], refitted.forecasts["ridge"]])
-    expected = measure_forecasts(hold_out(own.cube, cut), both)
+    expected = name_errors(measure_forecasts(hold_out(own.cube, cut), both))
     assert found == pytest.approx({f"backtest_{name}": value for name, value in expected.items()})
     assert read_backtest(own.retrain, "ridge") == found
 

@@ -1,0 +1,65 @@
+"""Sessions lived again are forecast as they were, also where models changed and bars were corrected since."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from include.errors import InputError
+from include.forecast import forecast_session
+from include.history import simulate_history
+from include.ingest.ingest import ingest_upload
+from include.lake.predictions import read_newest_run
+from include.registry.promote import promote_version
+from include.settings import Settings
+from include.training.train import train
+from tests.conftest import TrainedHome
+
+LAST = date(2024, 3, 26)
+DAYS = [LAST + timedelta(days=number) for number in (1, 2, 3)]
+
+
+@pytest.fixture(scope="module")
+def lived(trained_home: TrainedHome, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Three sessions forecast as they came; a retrain and a promotion behind the second; then an old bar corrected."""
+    home = tmp_path_factory.mktemp("lived") / "home"
+    shutil.copytree(trained_home.settings.home, home, ignore=shutil.ignore_patterns("predictions", "scoring_runs"))
+    settings = trained_home.settings.model_copy(update={"home": home})
+    for day in DAYS:
+        ingest_upload(settings, trained_home.uploads[day])
+        forecast_session(settings, day, asked_by="live")
+        if day == DAYS[1]:
+            found = train(settings, who="tests", names=["last_close", "ridge"], last_session=day, promote=False)
+            assert found.serving is None
+            promote_version(settings, 4, who="tests", why="the newer ridge")
+    upload = home / "correction.csv"
+    upload.write_text(f"symbol,date,open,high,low,close,volume,market_cap\nsim03,{DAYS[0]},1,900,1,900,5,5\n")
+    ingest_upload(settings, upload)
+    return settings
+
+
+def test_the_forecasts_are_those_that_were_published(lived: Settings, tmp_path: Path) -> None:
+    found = simulate_history(lived, tmp_path / "again", DAYS[0], DAYS[-1], on_progress=lambda *said: None)
+    assert found.retrained[-1] == DAYS[1]
+    assert [each.session for each in found.compared] == DAYS
+    for each in found.compared:
+        assert each.rows == each.published == each.identical
+        assert each.largest_difference == 0.0
+    assert "came out the same" in found.summary()
+    versions = [
+        read_newest_run(home, day)["model_kind"][0].as_py()
+        for home in (lived.lake, found.home / "lake")
+        for day in DAYS
+    ]
+    assert versions == ["ridge"] * 6
+
+
+def test_a_folder_that_holds_anything_is_left_alone(lived: Settings, tmp_path: Path) -> None:
+    (tmp_path / "note").write_text("mine")
+    with pytest.raises(InputError, match="must be empty"):
+        simulate_history(lived, tmp_path, DAYS[0], DAYS[-1], on_progress=lambda *said: None)
+    with pytest.raises(InputError, match="one before the first"):
+        simulate_history(lived, tmp_path / "x", date(2030, 1, 1), date(2030, 1, 2), on_progress=lambda *said: None)
