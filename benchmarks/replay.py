@@ -43,8 +43,9 @@ from include.training.register import register_fits
 def write_history(path: Path, *, symbols: int, sessions: int) -> None:
     """Write random walks as an upload: each symbol in each session, so that each run has two rows of all of them."""
     rng = np.random.default_rng(7)
-    close = 100 * np.exp(rng.normal(0, 0.02, (sessions, symbols)).cumsum(axis=0))
-    opened = close * np.exp(rng.normal(0, 0.005, close.shape))
+    gap, course = rng.normal(0, 0.005, (sessions, symbols)), rng.normal(0, 0.02, (sessions, symbols))
+    close = 100 * np.exp((gap + course).cumsum(axis=0))
+    opened = close / np.exp(course)
     low, high = np.minimum(opened, close), np.maximum(opened, close)
     days = np.arange(sessions)[::-1]
     columns = {

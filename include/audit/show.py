@@ -166,11 +166,15 @@ def _list_shares(found: Why, ahead: int, targets: Sequence[int]) -> list[list[st
     largest = float(np.nanmax(np.abs(found.shares), initial=0.0)) or 1.0
     cells = []
     for name, shares in zip(found.groups, found.shares[:, ahead], strict=True):
-        drawn = (text for at in targets for text in (f"{100 * shares[at]:+.4f} %", _draw_bar(shares[at] / largest)))
+        drawn = (text for at in targets for text in (_percent(shares[at]), _draw_bar(shares[at] / largest)))
         cells.append([name, *drawn])
     for name, values in (("flat window", found.baseline[ahead]), ("forecast", found.forecast[ahead])):
-        cells.append([name, *(text for at in targets for text in (f"{100 * values[at]:+.4f} %", ""))])
+        cells.append([name, *(text for at in targets for text in (_percent(values[at]), ""))])
     return cells
+
+
+def _percent(log_return: float) -> str:
+    return f"{100 * log_return:+.4f} %" if isfinite(log_return) else "–"
 
 
 def _draw_bar(share: float) -> str:

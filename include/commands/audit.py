@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import date
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +17,7 @@ from include.errors import InputError
 if TYPE_CHECKING:
     from include.audit.explain import Explanation
     from include.audit.replay import Replay
-    from include.audit.why import Why
+    from include.audit.why import Floats, Why
     from include.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Whether anything was changed since: verify.")
@@ -89,8 +90,17 @@ def _write_picture(settings: Settings, found: Explanation, path: Path) -> None:
 def _describe_why(why: Why | None) -> dict[str, Any] | None:
     if why is None:
         return None
-    arrays = {name: getattr(why, name).tolist() for name in ("shares", "forecast", "baseline")}
+    arrays = {name: _without_nan(getattr(why, name)) for name in ("shares", "forecast", "baseline")}
     return {"groups": why.groups, "target_sessions": why.target_sessions} | arrays
+
+
+def _without_nan(values: Floats) -> Any:
+    """Give numbers as JSON has them: it has no NaN, which a target that the model does not forecast is."""
+
+    def replace(found: Any) -> Any:
+        return [replace(each) for each in found] if isinstance(found, list) else found if isfinite(found) else None
+
+    return replace(values.tolist())
 
 
 def _describe_replay(replay: Replay) -> dict[str, Any]:

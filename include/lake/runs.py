@@ -31,7 +31,6 @@ from include.lake.tables import (
     PREDICTIONS,
     SCORING_RUNS,
     Table,
-    add_columns,
     append_rows,
     commit_files,
     find_table,
@@ -137,8 +136,6 @@ def commit_run(lake: Path, run: Run, parts: Sequence[Part]) -> Run:
         else:
             written = replace(written, sequence=1)
         written = replace(written, hash=hash_row(asdict(written)))
-        if (opened := find_table(lake, SCORING_RUNS)) is not None:
-            add_columns(opened, SCORING_RUNS)
         append_rows(lake, SCORING_RUNS, pa.Table.from_pylist([asdict(written)], schema=SCORING_RUNS.schema))
     compact_small(lake, SCORING_RUNS)
     return written

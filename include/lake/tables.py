@@ -253,7 +253,7 @@ def commit_files(
     opened = DeltaTable.create(
         path, table.schema, mode="ignore", partition_by=partition_by, name=table.name, configuration=_CONFIGURATION
     )
-    add_columns(opened, table)
+    _add_columns(opened, table)
     removed = _remove_partitions(opened, table, replaced) if replaced else []
     opened.create_write_transaction(
         [*removed, *added],
@@ -267,7 +267,7 @@ def commit_files(
     return int(opened.version())
 
 
-def add_columns(opened: DeltaTable, table: Table) -> None:
+def _add_columns(opened: DeltaTable, table: Table) -> None:
     """Give a table from before a column was known that column; in the rows that are there it is null."""
     present = set(pa.schema(opened.schema().to_arrow()).names)
     missing = [field.with_nullable(True) for field in table.schema if field.name not in present]

@@ -84,3 +84,13 @@ def test_the_shares_lead_from_the_flat_window_to_the_recorded_forecast(scored: S
     for at, target in enumerate(("open", "close")):
         row = rows[SYMBOL, target]
         assert np.log(row["predicted"] / row["last_close"]) == pytest.approx(found.forecast[0, at], abs=1e-6)
+
+
+def test_a_target_that_the_model_leaves_out_has_no_shares() -> None:
+    def forecast(windows: np.ndarray) -> np.ndarray:
+        moved = np.log(windows[:, -1, CLOSE] / windows[:, -2, CLOSE])
+        return np.stack([moved, np.full(len(windows), np.nan)], axis=1).astype(np.float64)
+
+    _, shares, _ = share_window(make_window(), forecast)
+    assert np.isnan(shares[:, 1]).all()
+    assert shares[:, 0].sum() == pytest.approx(np.log(107 / 106), abs=1e-6)
