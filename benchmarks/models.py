@@ -28,6 +28,7 @@ from include.settings import Settings
 from include.steps import OpenStep, train_and_promote
 from include.uploads.read import read_upload
 from models.catalog import MODEL_NAMES, NAIVE_NAMES, build_model
+from models.market import join_market
 from models.metrics import bootstrap_interval, r2
 
 LEARNED = tuple(name for name in MODEL_NAMES if name not in NAIVE_NAMES)
@@ -43,6 +44,7 @@ def measure_simulated(name: str, exchange: SimulatedExchange, windows: int) -> d
     """Fit on the first four fifths of the sessions, measure the open of the last fifth."""
     cube = np.stack([getattr(exchange, column) for column in WINDOW_COLUMNS], axis=-1).astype(np.float32)
     cut, model = len(cube) * 4 // 5, build_model(name)
+    cube = join_market(cube, model.market_columns)
     seen = sample_windows(
         cube, lookback=model.lookback, origins=range(cut - 1), min_observed=model.lookback - 2, limit=windows, seed=7
     )

@@ -36,6 +36,7 @@ from models.bigru import BiGRU
 from models.catalog import MODEL_NAMES, NAIVE_NAMES, build_model
 from models.keras_fit import compile_core
 from models.keras_runtime import prepare_keras
+from models.market import MARKET_COLUMNS, join_market
 from models.metrics import relative_error
 from models.protocol import Model
 from models.standardise import prepare_lesson
@@ -112,7 +113,9 @@ def measure_retrain(cube: BarCube, open_step: OpenStep, limit: int, origins: int
     started = time.perf_counter()
     for cut, end in pairwise(cuts):
         line, held = open_step(f"Origin {cube.sessions[cut]}"), hold_out(cube, cut, end)
-        shared = sample(cube.values, cut, build_model("bigru").lookback, limit)
+        values = join_market(cube.values[:cut], MARKET_COLUMNS)
+        shared = sample(values, cut, build_model("bigru").lookback, limit)
+        del values
         for name in MODEL_NAMES:
             line.say(name)
             begun, model = time.perf_counter(), build_model(name)
@@ -132,7 +135,8 @@ def measure_retrain(cube: BarCube, open_step: OpenStep, limit: int, origins: int
 def fit_and_judge(model: Model, cube: BarCube, held: HeldOut, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
     """Return what followed and what the model's graph said, (n_cells, 2); naive models learn nothing from anything."""
     chosen = slice(0, 1) if model.name in NAIVE_NAMES else slice(None)
-    X, y = windows.windows[chosen, -model.lookback :], windows.targets[chosen]
+    columns = len(WINDOW_COLUMNS) + len(model.market_columns)  # all that there are, or none
+    X, y = windows.windows[chosen, -model.lookback :, :columns], windows.targets[chosen]
     fitted = model.fit(X, y, seed=SEED, threads=THREADS)
     with tempfile.TemporaryDirectory() as folder:
         graph = Path(folder) / "model.onnx"

@@ -8,6 +8,7 @@ from pathlib import Path
 from include.monitoring.outcomes import settle
 from include.quality.results import require_valid
 from include.quality.session import validate_session
+from include.scoring.chart import publish_chart
 from include.scoring.publish import publish_session
 from include.scoring.score import ScoreReport, score_session
 from include.scoring.sentinel import check_future
@@ -32,4 +33,5 @@ def forecast_session(settings: Settings, session: date, *, asked_by: str) -> tup
     report = score_session(settings, session, run_id=asked_by)
     files = publish_session(settings, session)
     settle(settings, session)
+    publish_chart(settings)
     return report, files

@@ -10,17 +10,20 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 import pyarrow as pa
 
 from include.errors import ClosecastError, InputError, NotFoundError, UnavailableError
+from include.files import open_placed
 from include.settings import OBJECT_SCHEME
 
 if TYPE_CHECKING:
@@ -287,3 +290,14 @@ def _translate(error: OSError, url: str) -> ClosecastError:
         asked = re.sub(r"//.*@", "//", asked)  # an endpoint may hold a user and a password
         return UnavailableError("the object store must answer", value=f"{code} from {asked}", place=url)
     return ClosecastError("the object store must do what it is asked", value=code, place=url)
+
+
+def copy_file(path: Path, out: Path | str, *, retry_s: float) -> str:
+    """Copy a file to a path or an s3:// address, whole or not at all; return this."""
+    with path.open("rb") as stream:
+        if is_object_url(str(out)):
+            ObjectStore(retry_s=retry_s).write(stream, str(out))
+        else:
+            with open_placed(Path(out)) as copy:
+                shutil.copyfileobj(stream, copy, 1 << 20)
+    return str(out)

@@ -10,7 +10,7 @@ from datetime import date
 from functools import lru_cache
 from pathlib import Path
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from include.errors import InputError
@@ -37,6 +37,9 @@ class Settings(BaseSettings):
         None,
         description="Where uploads land (below it in inbox) and are kept (in kept): a folder or s3://bucket/prefix;"
         " by default inbox and uploads of the home.",
+    )
+    publish_to: str | None = Field(
+        None, description="A folder or s3://bucket/prefix that published files are copied to, under the same names."
     )
     upload_poke_s: float | None = Field(
         None, gt=0, description="Seconds between looks for an upload: 1 in a folder, 5 in an object store by default."
@@ -108,20 +111,22 @@ class Settings(BaseSettings):
             raise ValueError(f"the home's path must not hold {named}: the addresses of tables and models cannot")
         return home
 
-    @field_validator("uploads")
+    @field_validator("uploads", "publish_to")
     @classmethod
-    def _known_store(cls, uploads: str | None) -> str | None:
-        if not uploads:  # an empty variable is none
+    def _known_store(cls, address: str | None, info: ValidationInfo) -> str | None:
+        if not address:  # an empty variable is none
             return None
-        if uploads.startswith(OBJECT_SCHEME):
-            if "@" in uploads:  # not a ValueError: pydantic would hand on the value, and the command line print it
-                raise InputError("uploads must not hold credentials (see docs/uploads.md)", place="CLOSECAST_UPLOADS")
-            if not uploads.removeprefix(OBJECT_SCHEME).strip("/"):
-                raise ValueError("uploads must be s3://bucket/prefix")
-            return uploads.rstrip("/")
-        if "://" in uploads:
-            raise ValueError(f"uploads must be a folder or s3://bucket/prefix. Received: {uploads.split('://')[0]}://")
-        return str(Path(uploads).expanduser().absolute())
+        name = info.field_name or ""
+        if address.startswith(OBJECT_SCHEME):
+            if "@" in address:  # not a ValueError: pydantic would hand on the value, and the command line print it
+                rule = f"{name} must not hold credentials (see docs/uploads.md)"
+                raise InputError(rule, place=f"CLOSECAST_{name.upper()}")
+            if not address.removeprefix(OBJECT_SCHEME).strip("/"):
+                raise ValueError(f"{name} must be s3://bucket/prefix")
+            return address.rstrip("/")
+        if "://" in address:
+            raise ValueError(f"{name} must be a folder or s3://bucket/prefix. Received: {address.split('://')[0]}://")
+        return str(Path(address).expanduser().absolute())
 
     @field_validator("date_order")
     @classmethod

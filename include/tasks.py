@@ -113,11 +113,13 @@ def settle(session: str) -> int:
     from include.monitoring.outcomes import settle as settle_outcomes
     from include.registry.resolve import resolve_version
     from include.scoring.calibration import current_calibration
+    from include.scoring.chart import publish_chart
 
     settings, day = load_settings(), parse_session(session)
     settled = settle_outcomes(settings, day)
     _say(settled.summary())
     current_calibration(settings, resolve_version(settings), day)
+    publish_chart(settings)
     return settled.outcomes
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from models.features import FEATURES
 from models.keras_fit import FORECAST_LAYER, KerasHyperparameters, KerasModel
 from models.keras_runtime import keras
 from models.protocol import TARGETS
@@ -36,7 +35,7 @@ class BiGRU(KerasModel[BiGRUHyperparameters]):
     def build_core(self) -> Any:
         """Build the layers; they start as the last close, by an output layer of zeros."""
         chosen = self.hyperparameters
-        features = keras.Input((chosen.lookback - 1, len(FEATURES)))
+        features = keras.Input((chosen.lookback - 1, self.n_features))
         summary = keras.layers.Bidirectional(keras.layers.GRU(chosen.hidden, unroll=True))(
             features[:, -chosen.seen :, :]
         )

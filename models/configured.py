@@ -23,6 +23,7 @@ class Configured(Generic[Chosen]):
     """A model by its hyperparameters, its own defaults where none are given."""
 
     hyperparameters_type: ClassVar[type[Any]]
+    market_columns: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, hyperparameters: Chosen | None = None) -> None:
         self.hyperparameters: Chosen = hyperparameters or self.hyperparameters_type()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from models.features import FEATURES
 from models.keras_fit import FORECAST_LAYER, KerasHyperparameters, KerasModel
 from models.keras_runtime import keras
 from models.protocol import TARGETS
@@ -37,7 +36,7 @@ class DenseWindow(KerasModel[DenseWindowHyperparameters]):
     def build_core(self) -> Any:
         """Build the layers; they start as the last close, by an output layer of zeros."""
         chosen = self.hyperparameters
-        features = keras.Input((chosen.lookback - 1, len(FEATURES)))
+        features = keras.Input((chosen.lookback - 1, self.n_features))
         hidden = keras.layers.Flatten()(features[:, -chosen.seen :, :])
         for units in (chosen.first, chosen.second):
             hidden = keras.layers.Dense(units, activation="swish")(hidden)

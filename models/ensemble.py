@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from models.bigru import BiGRU, BiGRUHyperparameters
 from models.configured import Configured
 from models.dense_window import DenseWindow, DenseWindowHyperparameters
 from models.features import FEATURES
-from models.keras_fit import FittedKeras
-from models.keras_runtime import keras, prepare_keras
+from models.keras_fit import FittedKeras, average_cores
+from models.keras_runtime import prepare_keras
 from models.protocol import Floats, OnProgress
 from models.ridge import RidgeHyperparameters, RidgeModel
 from models.standardise import prepare_lesson
@@ -86,13 +86,9 @@ class Ensemble(Configured[EnsembleHyperparameters]):
             fitted = network.learn(lesson, checkpoint=checkpoint and checkpoint / network.name)
             tell(network.name, fitted.learning_curve)
             cores.append(fitted.core)
-        return FittedKeras(self.name, _average(cores, self.lookback), self.lookback, curve)
-
-
-def _average(cores: list[Any], lookback: int) -> Any:
-    """Features (n, lookback - 1, 8) to the mean of what the cores forecast."""
-    features = keras.Input((lookback - 1, len(FEATURES)))
-    return keras.Model(features, keras.layers.Average()([core(features) for core in cores]))
+        return FittedKeras(
+            self.name, average_cores(cores, self.lookback, n_features=len(FEATURES)), self.lookback, curve
+        )
 
 
 MODEL = Ensemble

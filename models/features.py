@@ -3,7 +3,8 @@
 Everything is a log ratio of two prices of the same window, so a 1e-7 coin and a 1e5 coin look alike and float32 loses
 nothing (the ratio is exact to 6e-8; a difference of two logs near -18 would not be). Ratios are then measured in units
 of the window's own volatility and clipped, so no jump, gap or absurd price can make an output that is not finite.
-A session without a row gives zeros and a flag. The market cap is not read.
+A session without a row gives zeros and a flag. The market cap is not read. Where a model needs market-wide columns,
+they are features behind these, their returns measured in the same unit.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models.keras_runtime import keras, tf
-from models.protocol import INPUT_NAME, WINDOW_COLUMNS, Floats
+from models.market import RETURN_COLUMNS
+from models.protocol import INPUT_NAME, MARKET_NAME, WINDOW_COLUMNS, Floats
 
 FEATURES = ("gap", "body", "upper_wick", "lower_wick", "volume_change", "absent", "unchanged", "volatility")
 """Last axis of the features, (n, lookback - 1, 8): the first session only gives the second its previous close.
@@ -92,6 +94,26 @@ def _volatility(movement: Any, present: Any) -> Any:
 
 
 @keras.saving.register_keras_serializable(package="closecast")
+class MarketFeatures(keras.layers.Layer):
+    """Turn market-wide columns (n, lookback, k) into features (n, lookback - 1, k): returns in units of volatility."""
+
+    def __init__(self, columns: list[str], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.columns = list(columns)
+
+    def call(self, market: Any, unit: Any) -> Any:
+        """Leave out the first session, as `WindowFeatures` does, so that no return is asked for before the window."""
+        is_return = np.array([name in RETURN_COLUMNS for name in self.columns], dtype=np.float32)
+        known = ops.where(ops.isnan(market), 0.0, market)
+        known = ops.where(ops.isinf(known), 0.0, known)[:, 1:]
+        return ops.clip(known * (is_return / ops.expand_dims(unit, -1) + (1.0 - is_return)), -CLIP, CLIP)
+
+    def get_config(self) -> dict[str, Any]:
+        """Give what builds the layer again."""
+        return {**super().get_config(), "columns": self.columns}
+
+
+@keras.saving.register_keras_serializable(package="closecast")
 class ToLogReturn(keras.layers.Layer):
     """Turn forecasts in units of volatility (n, 2) into log returns (n, 2)."""
 
@@ -100,28 +122,53 @@ class ToLogReturn(keras.layers.Layer):
         return ops.clip(standardised, -CLIP, CLIP) * unit
 
 
-def wrap_raw(core: Any, lookback: int) -> Any:
+def wrap_raw(core: Any, lookback: int, market: tuple[str, ...] = ()) -> Any:
     """Put the feature layers before, and the undoing of the unit behind, a Keras model of standardised features.
 
     Parameters
     ----------
     core
-        Takes features (n, lookback - 1, 8), gives forecasts (n, 2) in units of volatility.
+        Takes features (n, lookback - 1, 8 and the market-wide columns), gives forecasts (n, 2) in units of volatility.
+    market
+        Market-wide columns; with some the model takes two inputs.
     """
     window = keras.Input((lookback, len(WINDOW_COLUMNS)), name=INPUT_NAME)
     features, unit = WindowFeatures()(window)
-    return keras.Model(window, ToLogReturn()(core(features), unit))
+    if not market:
+        return keras.Model(window, ToLogReturn()(core(features), unit))
+    beside = keras.Input((lookback, len(market)), name=MARKET_NAME)
+    features = keras.layers.Concatenate()([features, MarketFeatures(list(market))(beside, unit)])
+    return keras.Model([window, beside], ToLogReturn()(core(features), unit))
 
 
-def compute_features(windows: Floats) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Compute features (n, lookback - 1, 8) and units (n, 1) of raw windows, by the layer that is in every graph."""
-    n_windows, lookback, _ = windows.shape
-    features = np.empty((n_windows, lookback - 1, len(FEATURES)), dtype=np.float32)
+def split_columns(windows: Floats) -> Floats | list[Floats]:
+    """Split windows (n, lookback, 6 and market-wide columns) into what `wrap_raw`'s model takes, one array or two."""
+    own = len(WINDOW_COLUMNS)
+    return windows if windows.shape[-1] == own else [windows[..., :own], windows[..., own:]]
+
+
+def compute_features(
+    windows: Floats, market: tuple[str, ...] = ()
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Compute features (n, lookback - 1, 8 + k) and units (n, 1) of windows, by the layers that are in every graph.
+
+    Parameters
+    ----------
+    windows
+        (n, lookback, 6 + k), raw windows with the k market-wide columns behind their own.
+    """
+    n_windows, lookback, n_columns = windows.shape
+    own = len(WINDOW_COLUMNS)
+    features = np.empty((n_windows, lookback - 1, len(FEATURES) + n_columns - own), dtype=np.float32)
     units = np.empty((n_windows, 1), dtype=np.float32)
     for start in range(0, n_windows, _BATCH):
         rows = slice(start, start + _BATCH)
-        found = _compiled_layer()(np.asarray(windows[rows], dtype=np.float32))
-        features[rows], units[rows] = (ops.convert_to_numpy(part) for part in found)
+        window = np.asarray(windows[rows], dtype=np.float32)
+        found, units[rows] = (ops.convert_to_numpy(part) for part in _compiled_layer()(window[..., :own]))
+        features[rows, :, : len(FEATURES)] = found
+        if market:
+            beside = MarketFeatures(list(market))(window[..., own:], units[rows])
+            features[rows, :, len(FEATURES) :] = ops.convert_to_numpy(beside)
     return features, units
 
 

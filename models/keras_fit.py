@@ -14,7 +14,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from models.configured import Configured
-from models.features import wrap_raw
+from models.features import FEATURES, split_columns, wrap_raw
 from models.keras_runtime import checkpoint_callbacks, keras, known_warnings_ignored, prepare_keras
 from models.onnx_export import export_onnx
 from models.protocol import Floats, OnProgress
@@ -64,17 +64,24 @@ Chosen = TypeVar("Chosen", bound=KerasHyperparameters)
 class FittedKeras:
     """A core of features with the feature layers before it, and how it was learned."""
 
-    def __init__(self, name: str, core: Any, lookback: int, learning_curve: list[dict[str, float]]) -> None:
+    def __init__(
+        self,
+        name: str,
+        core: Any,
+        lookback: int,
+        learning_curve: list[dict[str, float]],
+        market: tuple[str, ...] = (),
+    ) -> None:
         self._name, self.core, self._lookback, self.learning_curve = name, core, lookback, learning_curve
-        self._network = wrap_raw(core, lookback)
+        self._market, self._network = market, wrap_raw(core, lookback, market)
 
     def predict(self, windows: Floats) -> Floats:
-        """Forecast (n, 2) log returns from raw windows (n, lookback, 6), by Keras."""
-        return np.asarray(self._network.predict(windows, batch_size=_PREDICT_BATCH, verbose=0))
+        """Forecast (n, 2) log returns from raw windows (n, lookback, 6 and the market-wide columns), by Keras."""
+        return np.asarray(self._network.predict(split_columns(windows), batch_size=_PREDICT_BATCH, verbose=0))
 
     def save_onnx(self, path: Path) -> None:
         """Write the graph from raw windows to log returns."""
-        export_onnx(self._network, path, lookback=self._lookback)
+        export_onnx(self._network, path, lookback=self._lookback, market=self._market)
 
     def save_original(self, folder: Path) -> None:
         """Write NAME.keras: architecture as JSON and weights, no code; `models.features` names its layers."""
@@ -88,8 +95,13 @@ class KerasModel(Configured[Chosen]):
     name: ClassVar[str]
     is_naive: ClassVar[bool] = False
 
+    @property
+    def n_features(self) -> int:
+        """Features of a session: a window's own, then the market-wide columns."""
+        return len(FEATURES) + len(self.market_columns)
+
     def build_core(self) -> Any:
-        """Build a model of features (n, lookback - 1, 8) that gives forecasts (n, 2) by a layer named FORECAST_LAYER.
+        """Build a model of features (n, lookback - 1, n_features) that forecasts (n, 2) by its layer FORECAST_LAYER.
 
         Where that layer begins with zeros, the network begins as the last close.
         """
@@ -113,7 +125,9 @@ class KerasModel(Configured[Chosen]):
             If there are fewer than 20 windows.
         """
         prepare_keras(seed=seed, threads=threads)
-        return self.learn(prepare_lesson(windows, targets), on_progress=on_progress, checkpoint=checkpoint)
+        return self.learn(
+            prepare_lesson(windows, targets, self.market_columns), on_progress=on_progress, checkpoint=checkpoint
+        )
 
     def learn(
         self, lesson: Lesson, *, on_progress: OnProgress | None = None, checkpoint: Path | None = None
@@ -121,7 +135,7 @@ class KerasModel(Configured[Chosen]):
         """Fit on features that are there already."""
         core = self.build_core()
         curve = learn_core(core, lesson, self.hyperparameters, on_progress=on_progress, checkpoint=checkpoint)
-        return FittedKeras(self.name, core, self.lookback, curve)
+        return FittedKeras(self.name, core, self.lookback, curve, self.market_columns)
 
 
 def learn_core(
@@ -173,6 +187,12 @@ def compile_core(core: Any, chosen: KerasHyperparameters, n_windows: int) -> Non
     rate = keras.optimizers.schedules.CosineDecay(chosen.learning_rate, steps)
     # XLA was measured to need 40 s to compile the unrolled steps, and to run them no faster.
     core.compile(keras.optimizers.Adam(rate), keras.losses.MeanAbsoluteError(), jit_compile=False)
+
+
+def average_cores(cores: list[Any], lookback: int, *, n_features: int) -> Any:
+    """Build the mean of what cores forecast from the same features (n, lookback - 1, n_features), as one core."""
+    features = keras.Input((lookback - 1, n_features))
+    return keras.Model(features, keras.layers.Average()([core(features) for core in cores]))
 
 
 def _progress_callbacks(on_progress: OnProgress | None, epochs: int) -> list[Any]:

@@ -13,43 +13,55 @@ from typing import Any
 import onnx
 
 from models.keras_runtime import keras, known_warnings_ignored
-from models.protocol import INPUT_NAME, OUTPUT_NAME, WINDOW_COLUMNS
+from models.protocol import INPUT_NAME, MARKET_METADATA, MARKET_NAME, OUTPUT_NAME, WINDOW_COLUMNS
 
 OPSET = 18
 """Operators as of ONNX 1.13: what tf2onnx 1.17 writes and every ONNX Runtime from 1.14 on reads."""
 
 
-def export_onnx(model: Any, path: Path, *, lookback: int) -> None:
+def export_onnx(model: Any, path: Path, *, lookback: int, market: tuple[str, ...] = ()) -> None:
     """Write a Keras model of raw windows as ONNX.
 
     Parameters
     ----------
     model
         Takes float32 (n_symbols, lookback, 6), gives float32 (n_symbols, 2).
+    market
+        Market-wide columns: the model takes float32 (n_symbols, lookback, k) of them too.
     """
-    signature = keras.InputSpec(shape=(None, lookback, len(WINDOW_COLUMNS)), dtype="float32", name=INPUT_NAME)
+    shapes = {INPUT_NAME: len(WINDOW_COLUMNS)} | ({MARKET_NAME: len(market)} if market else {})
+    signature = [keras.InputSpec(shape=(None, lookback, k), dtype="float32", name=name) for name, k in shapes.items()]
     with tempfile.TemporaryDirectory() as folder, known_warnings_ignored():
         raw = Path(folder) / "model.onnx"
-        model.export(str(raw), format="onnx", input_signature=[signature], opset_version=OPSET, verbose=False)
+        model.export(
+            str(raw),
+            format="onnx",
+            input_signature=signature if not market else [signature],
+            opset_version=OPSET,
+            verbose=False,
+        )
         graph = onnx.load(raw)
     graph.graph.CopyFrom(_rebuild_canonically(graph.graph))
+    if market:
+        onnx.helper.set_model_props(graph, {MARKET_METADATA: ",".join(market)})
     onnx.checker.check_model(graph)
     path.write_bytes(graph.SerializeToString(deterministic=True))
 
 
 def _rebuild_canonically(graph: onnx.GraphProto) -> onnx.GraphProto:
-    """Build the graph again, its nodes in the order in which the output needs them and all names but two by position.
+    """Build the graph again, its nodes in the order in which the output needs them and other names by position.
 
-    The input and the output get the contract's names; what nothing needs is left out.
+    Inputs and output get the contract's; what nothing needs is left out.
     """
     nodes = _order_nodes(graph)
     tensors = {tensor.name: tensor for tensor in graph.initializer}
     constants = list(dict.fromkeys(name for node in nodes for name in node.input if name in tensors))
     names = {name: f"constant_{k}" for k, name in enumerate(constants)}
     names |= {name: f"tensor_{k}" for k, name in enumerate(name for node in nodes for name in node.output)}
-    names |= {"": "", graph.input[0].name: INPUT_NAME, graph.output[0].name: OUTPUT_NAME}
+    names |= {each.name: name for each, name in zip(graph.input, (INPUT_NAME, MARKET_NAME), strict=False)}
+    names |= {"": "", graph.output[0].name: OUTPUT_NAME}
     rebuilt = onnx.GraphProto(name="closecast", input=graph.input, output=graph.output)
-    for value in (rebuilt.input[0], rebuilt.output[0]):
+    for value in (*rebuilt.input, rebuilt.output[0]):
         value.name = names[value.name]
         value.type.tensor_type.shape.dim[0].dim_param = "n_symbols"
     for name in constants:

@@ -20,7 +20,11 @@ TARGETS = ("open", "close")
 """Last axis of a forecast, (n, 2): log(next open / last close), log(next close / last close)."""
 
 INPUT_NAME = "window"
+MARKET_NAME = "market"
 OUTPUT_NAME = "log_return"
+
+MARKET_METADATA = "market_columns"
+"""Key of a graph's metadata: the names of the columns of its input `market`, by commas."""
 
 Floats = npt.NDArray[np.floating[Any]]
 OnProgress = Callable[[int, int, Mapping[str, float]], None]
@@ -36,11 +40,14 @@ class FittedModel(Protocol):
         ...
 
     def predict(self, windows: Floats) -> Floats:
-        """Forecast (n, 2) log returns from raw windows (n, lookback, 6), by the original and not by the graph."""
+        """Forecast (n, 2) log returns from windows (n, lookback, 6 and the market-wide columns), by the original."""
         ...
 
     def save_onnx(self, path: Path) -> None:
-        """Write one graph: `window` float32 (n_symbols, lookback, 6) to `log_return` float32 (n_symbols, 2)."""
+        """Write one graph: `window` float32 (n_symbols, lookback, 6) to `log_return` float32 (n_symbols, 2).
+
+        With market-wide columns it takes `market` float32 (n_symbols, lookback, k) too, and names them in its metadata.
+        """
         ...
 
     def save_original(self, folder: Path) -> None:
@@ -61,6 +68,11 @@ class Model(Protocol):
         ...
 
     @property
+    def market_columns(self) -> tuple[str, ...]:
+        """Market-wide columns that it needs, of `models.market.MARKET_COLUMNS`: they stand behind a window's own."""
+        ...
+
+    @property
     def hyperparameters(self) -> Any:
         """A frozen dataclass, one per model."""
         ...
@@ -75,7 +87,7 @@ class Model(Protocol):
         on_progress: OnProgress | None = None,
         checkpoint: Path | None = None,
     ) -> FittedModel:
-        """Fit on windows (n, lookback, 6) and targets (n, 2), both in time order: the newest part validates.
+        """Fit on windows, shaped as `predict` takes them, and targets (n, 2), both in time order.
 
         A fit that takes long keeps what it has learned in the folder `checkpoint` and goes on from what lies there; the
         same call then gives the model that an undisturbed one would, or one as good.

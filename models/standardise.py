@@ -28,7 +28,7 @@ class Lesson:
     Attributes
     ----------
     features, units
-        float32 (n, lookback - 1, 8) and (n, 1), as `models.features` computes them.
+        float32 (n, lookback - 1, 8 and the market-wide columns) and (n, 1), as `models.features` computes them.
     targets
         (n, 2), log returns.
     """
@@ -76,8 +76,8 @@ class Lesson:
         return np.asarray((1 - self.drift_trust) * np.median(forecast(asked), axis=0))
 
 
-def prepare_lesson(windows: Floats, targets: Floats) -> Lesson:
-    """Compute the features of windows (n, lookback, 6) with targets (n, 2).
+def prepare_lesson(windows: Floats, targets: Floats, market: tuple[str, ...] = ()) -> Lesson:
+    """Compute the features of windows (n, lookback, 6 and the market-wide columns named) with targets (n, 2).
 
     Raises
     ------
@@ -86,7 +86,7 @@ def prepare_lesson(windows: Floats, targets: Floats) -> Lesson:
     """
     if len(windows) < _FEWEST_WINDOWS:
         raise ValueError(f"a fit needs at least {_FEWEST_WINDOWS} windows. Received: {len(windows)}")
-    return Lesson(*compute_features(windows), targets)
+    return Lesson(*compute_features(windows, market), targets)
 
 
 def standardise_targets(targets: Floats, units: Floats) -> Floats:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from include.answers.blocks import Sinks, forecast_upload
-from include.answers.files import copy_file, require_placeable
+from include.answers.files import require_placeable
 from include.answers.record import AnswerReport, ask, find_answer, keep_record, place_of, refusals_of
 from include.answers.refusals import RefusalList
 from include.answers.sheet import Sheet
@@ -23,6 +23,7 @@ from include.disk import explain_disk
 from include.files import open_placed
 from include.ingest.inbox import open_source, require_finished, require_unchanged
 from include.ingest.store import keep_upload
+from include.object_store import copy_file
 from include.registry.artifact import ModelVersion
 from include.registry.resolve import resolve_version
 from include.settings import Settings
@@ -86,7 +87,7 @@ def predict_upload(
                 parts = {"resolve": resolve_s, "read": read_s, **report.seconds}
                 report = replace(report, seconds={name: round(value, 4) for name, value in parts.items()})
                 keep_record(report)
-    copy = None if out is None else copy_file(settings, answer, out)
+    copy = None if out is None else copy_file(answer, out, retry_s=settings.store_retry_s)
     return replace(report, copy=copy, model_note=model.note)
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from include.errors import InputError
-from include.files import open_placed
 from include.ingest.inbox import address_of
-from include.object_store import ObjectStore, is_object_url
+from include.object_store import is_object_url
 from include.settings import Settings
 from include.uploads.source import Source, is_finished
 
@@ -29,17 +27,6 @@ def require_placeable(out: Path | str | None, source: Source) -> None:
         raise InputError("a copy of the answer must be a file", value="a folder", place=str(path))
     if path.exists() and not is_object_url(address_of(source)) and path.samefile(address_of(source)):
         raise InputError("a copy of the answer must not replace its upload", value="the same file", place=str(path))
-
-
-def copy_file(settings: Settings, path: Path, out: Path | str) -> str:
-    """Copy an answer to a path or an s3:// address, whole or not at all; return it."""
-    with path.open("rb") as stream:
-        if is_object_url(str(out)):
-            ObjectStore(retry_s=settings.store_retry_s).write(stream, str(out))
-        else:
-            with open_placed(Path(out)) as copy:
-                shutil.copyfileobj(stream, copy, 1 << 20)
-    return str(out)
 
 
 def find_adhoc(settings: Settings, name: str) -> str:

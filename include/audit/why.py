@@ -3,8 +3,8 @@
 The groups part the window by column and by age, so that any of them may be left out and what stays is a window that
 could have been: prices are the close's path, and where open, high and low lay around each close. In the place of a
 group that is left out stands a flat window: the newest close in every session, an open, high and low that equal their
-close, the median volume of the window, its newest market capitalisation. All 2^g windows go through the version's graph
-in one batch. The newest close is in all of them: the forecast is told against it.
+close, the median volume of the window, its newest market capitalisation, market-wide columns of zero. All 2^g windows go
+through the version's graph in one batch. The newest close is in all of them: the forecast is told against it.
 """
 
 from __future__ import annotations
@@ -17,24 +17,26 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from include.audit.recall import recall_plan
+from include.audit.recall import recall_plan, recall_settings
 from include.audit.shapley import list_coalitions, share_out
 from include.errors import ClosecastError, InputError
-from include.lake.bars import open_bars, read_cube, sessions_up_to
-from include.lake.identity_file import load_kept_changes
 from include.lake.runs import Run
 from include.schema import TARGETS, WINDOW_COLUMNS
 from include.scoring.graph import load_graph, run_graph
+from include.scoring.shard import add_market, read_universe
 from include.settings import Settings
 
 Floats = npt.NDArray[np.float64]
 Windows = npt.NDArray[np.floating[Any]]
 
+MARKET = "market-wide columns"
+
 _AGES = {
-    "close": (("1 session ago", 1, 1), ("2 sessions ago", 2, 2), ("3 to 4 ago", 3, 4), ("5 and more ago", 5, None)),
+    "close": (("1 session ago", 1, 1), ("2 to 4 ago", 2, 4), ("5 and more ago", 5, None)),
     "open, high, low": (("newest", 0, 0), ("1 to 2 ago", 1, 2), ("3 and more ago", 3, None)),
     "volume": (("newest", 0, 0), ("1 and more ago", 1, None)),
     "market cap": (("all", 0, None),),
+    MARKET: (("all", 0, None),),
 }
 """Of each part of a bar, the groups of ages: its first and its last in sessions before the newest."""
 
@@ -93,11 +95,8 @@ def explain_why(settings: Settings, run: Run, symbol: str) -> Why:
         The graph gives no finite number for a window.
     """
     plan = recall_plan(settings, run)
-    bars = open_bars(settings.lake, version=run.bars_version)
-    changes = load_kept_changes(settings, run.reference_version)
-    sessions = sessions_up_to(bars, run.as_of, count=run.lookback)
-    # In the lake's own precision, as in scoring: a graph is given its windows in that which it declares.
-    cube = read_cube(bars, sessions, window=run.lookback, changes=changes, precision=np.float64)
+    cube, _ = read_universe(recall_settings(settings, run), plan)
+    cube = add_market(cube, plan.model)
     (chosen,) = np.nonzero(cube.symbols == symbol)
     if not len(chosen):
         raise InputError("a symbol must have bars in the window to be explained", value=symbol, place=run.run_id)
@@ -109,7 +108,7 @@ def explain_why(settings: Settings, run: Run, symbol: str) -> Why:
         made = run_graph(graph, windows, names, horizons=run.horizons).astype(np.float64)
         return made.reshape(len(windows), run.horizons * len(TARGETS))
 
-    groups, shares, worth = share_window(cube.values[:, chosen[0]], forecast)
+    groups, shares, worth = share_window(cube.values[-run.lookback :, chosen[0]], forecast)
     shape = (run.horizons, len(TARGETS))
     return Why(
         tuple(group.name for group in groups),
@@ -126,9 +125,9 @@ def share_window(window: Windows, forecast: Callable[[Windows], Floats]) -> tupl
     Parameters
     ----------
     window
-        (lookback, 6), the newest session last and present.
+        (lookback, 6 + k), the newest session last and present; k market-wide columns where the model has them.
     forecast
-        From windows (n, lookback, 6) to log returns (n, n_outputs); an output that is NaN for the window itself, a
+        From windows (n, lookback, 6 + k) to log returns (n, n_outputs); an output that is NaN for the window itself, a
         target that the model does not forecast, has shares of NaN.
 
     Returns
@@ -146,7 +145,7 @@ def share_window(window: Windows, forecast: Callable[[Windows], Floats]) -> tupl
     """
     if not np.isfinite(window[-1, _CLOSE]):
         raise InputError("the newest session of a window must be there", value="no row")
-    groups = list_groups(len(window))
+    groups = list_groups(len(window), with_market=window.shape[1] > len(WINDOW_COLUMNS))
     worth = forecast(mix_windows(window, groups))
     said = np.isfinite(worth[-1])
     if not np.isfinite(worth[:, said]).all():
@@ -156,19 +155,20 @@ def share_window(window: Windows, forecast: Callable[[Windows], Floats]) -> tupl
     return groups, shares, worth
 
 
-def list_groups(lookback: int) -> list[Group]:
-    """Return the groups of a window, those that have a session in it."""
+def list_groups(lookback: int, *, with_market: bool = False) -> list[Group]:
+    """Return the groups of a window, those that have a session in it; market-wide columns where it has them."""
     age = np.arange(lookback)[::-1]
     found = [
         Group(part, name, (age >= first) & (age <= (lookback if last is None else last)))
         for part, ages in _AGES.items()
+        if part != MARKET or with_market
         for name, first, last in ages
     ]
     return [group for group in found if group.rows.any()]
 
 
 def mix_windows(window: Windows, groups: Sequence[Group]) -> Windows:
-    """Build a window for each coalition: its groups as they were, the rest flat; (2^n_groups, lookback, 6)."""
+    """Build a window for each coalition: its groups as they were, the rest flat; (2^n_groups, lookback, 6 + k)."""
     members = list_coalitions(len(groups))
     taken = {part: np.zeros((len(members), len(window)), dtype=bool) for part in _AGES}
     for at, group in enumerate(groups):
@@ -187,6 +187,8 @@ def mix_windows(window: Windows, groups: Sequence[Group]) -> Windows:
     mixed[:, :, _VOLUME] = np.where(taken["volume"], real[:, _VOLUME], _find_median(real[:, _VOLUME]))
     mixed[:, :, _CAP] = np.where(taken["market cap"], real[:, _CAP], _find_newest(real[:, _CAP]))
     mixed[np.isnan(close)] = np.nan
+    # Zero is their middle, and what they are where nothing is known; they are there also where the symbol has no row.
+    mixed[:, :, len(WINDOW_COLUMNS) :] = np.where(taken[MARKET][..., None], real[:, len(WINDOW_COLUMNS) :], 0.0)
     result: Windows = mixed.astype(window.dtype)
     result[-1] = window  # to the bit, not by way of a ratio
     return result

@@ -18,7 +18,8 @@ from include.errors import InputError
 from include.lake.bars import MOST_MISSING, BarCube
 from include.schema import TARGETS, WINDOW_COLUMNS
 from include.scoring.graph import load_graph, run_graph
-from include.scoring.inputs import fill_unforecast
+from include.scoring.inputs import fill_unforecast, read_market_columns
+from models.market import join_market
 from models.metrics import mean_absolute_error, relative_error
 
 JUDGED_SESSIONS = 10
@@ -91,9 +92,10 @@ def forecast_held_out(graph: Path, cube: BarCube, held: HeldOut, *, lookback: in
     if lookback > JUDGED_SESSIONS:
         raise InputError(f"a model may look back on at most {JUDGED_SESSIONS} sessions", value=lookback)
     session = load_graph(graph, threads=threads)
+    market = read_market_columns(session)
     forecasts = np.full(held.actual.shape, np.nan, dtype=np.float32)
     for row, origin in enumerate(held.origins):
-        windows = _judged_windows(cube, origin)
+        windows = _judged_windows(cube, origin, market)
         if len(windows):
             symbols = cube.symbols[windows.symbol_index]
             found = run_graph(session, np.ascontiguousarray(windows.windows[:, -lookback:]), symbols)
@@ -102,11 +104,11 @@ def forecast_held_out(graph: Path, cube: BarCube, held: HeldOut, *, lookback: in
     return forecasts
 
 
-def _judged_windows(cube: BarCube, origin: int) -> Windows:
+def _judged_windows(cube: BarCube, origin: int, market: tuple[str, ...] = ()) -> Windows:
     """Make the windows of one origin from the sessions that they and their targets lie in, and no others."""
     first = max(origin + 1 - JUDGED_SESSIONS, 0)
     return build_windows(
-        cube.values[first : origin + 2],
+        join_market(cube.values[first : origin + 2], market),
         lookback=JUDGED_SESSIONS,
         origins=[origin - first],
         min_observed=JUDGED_SESSIONS - MOST_MISSING,

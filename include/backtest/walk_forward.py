@@ -21,6 +21,7 @@ from include.backtest.windows import Cube, Windows, sample_windows
 from include.errors import InputError
 from include.lake.bars import MOST_MISSING, BarCube
 from models.catalog import build_model
+from models.market import join_market
 from models.protocol import Model
 from models.protocol import OnProgress as OnStep
 
@@ -112,10 +113,15 @@ def split_origins(first: int, end: int, origins: int) -> list[Origin]:
     return [Origin(int(block[0]), int(block[-1]) + 1) for block in np.array_split(np.arange(first, end), origins)]
 
 
-def sample_before(values: Cube, cut: int, *, lookback: int, limit: int, seed: int) -> Windows:
-    """Sample windows whose target session lies before position `cut` of a cube (n_sessions, n_symbols, 6)."""
+def sample_before(
+    values: Cube, cut: int, *, lookback: int, limit: int, seed: int, market: tuple[str, ...] = ()
+) -> Windows:
+    """Sample windows whose target session lies before position `cut` of a cube (n_sessions, n_symbols, 6).
+
+    The market-wide columns `market` stand behind the windows' own.
+    """
     return sample_windows(
-        values[:cut],
+        join_market(values[:cut], market),
         lookback=lookback,
         origins=range(cut - 1),
         min_observed=max(1, lookback - MOST_MISSING),
@@ -195,7 +201,8 @@ def _walk_block(
 ) -> tuple[Forecasts, OriginFit]:
     """Fit a model before a block of held-out sessions and run its graph over it."""
     started, cut = time.perf_counter(), held.origins.start + 1
-    seen = sample_before(cube.values, cut, lookback=model.lookback, limit=plan.windows, seed=plan.seed)
+    asked = {"lookback": model.lookback, "limit": plan.windows, "seed": plan.seed}
+    seen = sample_before(cube.values, cut, **asked, market=model.market_columns)
     assert seen.targets is not None  # sample_windows always gives them
     with tempfile.TemporaryDirectory() as folder:
         graph = Path(folder) / "model.onnx"

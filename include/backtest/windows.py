@@ -30,7 +30,8 @@ class Windows:
     Attributes
     ----------
     windows
-        float32 (n, lookback, 6), the origin's session last; a session without a row is NaN.
+        float32 (n, lookback, n_columns), the origin's session last; a session without a row is NaN, but for what is
+        market-wide.
     targets
         float32 (n, 2), log(next open / last close) and log(next close / last close), or None where not asked for.
     symbol_index, origin_index
@@ -57,7 +58,8 @@ def build_windows(
     Parameters
     ----------
     cube
-        (n_sessions, n_symbols, 6), NaN where absent.
+        (n_sessions, n_symbols, 6 + k), NaN where absent; what `models.market.join_market` puts behind the columns of
+        bars goes into the windows like these.
     lookback
         Sessions in a window, at least 1.
     origins

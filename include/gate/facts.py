@@ -13,6 +13,8 @@ from include.backtest.windows import build_windows
 from include.gate.guards import ModelFacts
 from include.lake.bars import BarCube
 from include.scoring.graph import load_graph, run_graph
+from include.scoring.inputs import read_market_columns
+from models.market import join_market
 
 SCORED_WINDOWS = 10_000
 """Windows of one scoring, whatever the snapshot holds: what a full universe has."""
@@ -40,7 +42,7 @@ def measure_facts(graph: Path, cube: BarCube, held: HeldOut, *, lookback: int, t
         The shortest time, loading included; the size; the largest difference between two runs, infinite where one gives
         no number and another does. No coverage, which is of the forecasts of many sessions.
     """
-    windows = _choose_windows(cube, held, lookback)
+    windows = _choose_windows(cube, held, lookback, read_market_columns(load_graph(graph, threads=threads)))
     seconds, made = [], []
     for _ in range(_RUNS):
         started = time.perf_counter()
@@ -50,9 +52,12 @@ def measure_facts(graph: Path, cube: BarCube, held: HeldOut, *, lookback: int, t
     return ModelFacts(latency_s=min(seconds), size_bytes=graph.stat().st_size, rerun_difference=difference)
 
 
-def _choose_windows(cube: BarCube, held: HeldOut, lookback: int) -> npt.NDArray[np.float32]:
+def _choose_windows(cube: BarCube, held: HeldOut, lookback: int, market: tuple[str, ...]) -> npt.NDArray[np.float32]:
+    origin = held.origins[-1]
+    first = max(origin + 1 - lookback, 0)
+    values = join_market(cube.values[first : origin + 1], market)
     newest = build_windows(
-        cube.values, lookback=lookback, origins=[held.origins[-1]], min_observed=1, with_targets=False
+        values, lookback=lookback, origins=[origin - first], min_observed=1, with_targets=False
     ).windows
     count = max(SCORED_WINDOWS, len(newest))
     return np.ascontiguousarray(newest[np.arange(count) % len(newest)])

@@ -29,8 +29,10 @@ from include.gate.verdict import judge_challengers
 from include.lake.bars import MOST_MISSING, BarCube
 from include.schema import TARGETS
 from include.scoring.graph import load_graph, run_graph
+from include.scoring.inputs import read_market_columns
 from include.settings import Settings
 from models.catalog import build_model
+from models.market import join_market
 
 LOWEST_ERROR = 0.5
 """Of last close's error: below it a model counts as knowing what was to come."""
@@ -70,11 +72,11 @@ def check_blind_graph(graph: Path, cube: BarCube, spoilt: BarCube, cut: int, *, 
     """
     session = load_graph(graph, threads=1)
     observed = max(1, lookback - MOST_MISSING)
-    asked: dict[str, Any] = {"lookback": lookback, "origins": [cut - 1], "min_observed": observed}
-    made = [
-        run_graph(session, np.ascontiguousarray(build_windows(each.values, **asked, with_targets=False).windows))
-        for each in (cube, spoilt)
-    ]
+    first, market = max(cut - lookback, 0), read_market_columns(session)
+    asked: dict[str, Any] = {"lookback": lookback, "origins": [cut - 1 - first], "min_observed": observed}
+    values = [join_market(each.values[first:], market) for each in (cube, spoilt)]  # noise behind the cut among them
+    windows = [build_windows(each, **asked, with_targets=False).windows for each in values]
+    made = [run_graph(session, np.ascontiguousarray(each)) for each in windows]
     if not _are_equal(*made):
         rule = "leak test noise_after_cut: noise behind the cut must leave forecasts of windows before it unchanged"
         raise LeakError(rule, value="forecasts that differ", place=place)

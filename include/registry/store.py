@@ -31,6 +31,7 @@ from include.registry.api import (
     open_registry,
 )
 from include.registry.artifact import ModelVersion, hash_file
+from include.scoring.inputs import name_windows
 from include.settings import Settings
 
 if TYPE_CHECKING:
@@ -169,7 +170,8 @@ def register_graph(
     graph
         The file.
     example
-        Raw windows (n, lookback, 6), in the precision that the graph takes, and what it makes of them, float32 (n, 2).
+        Windows (n, lookback, 6 and the market-wide columns), in the precision that the graph takes, and what it makes
+        of them, float32 (n, 2).
     tags
         The version's tags: kind and lookback, which `resolve` needs to score, and what led to it. With `request`,
         which a rerun has in common with a try that died behind this, and the same `fit_sha256`, the rerun finds that
@@ -188,7 +190,7 @@ def register_graph(
     import onnx
 
     windows, log_returns = example
-    inputs = {"window": windows, **(others or {})}
+    inputs = {**name_windows(windows), **(others or {})}
     info = mlflow.onnx.log_model(
         onnx.load(str(graph)),
         name="model",

@@ -1,4 +1,8 @@
-"""An ONNX graph and how it is run: raw windows in, log returns out."""
+"""An ONNX graph and how it is run: raw windows in, log returns out.
+
+A graph that needs market-wide columns says so itself, by a second input and their names in its metadata. They stand
+behind a window's own columns wherever windows are passed on, and go apart here.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ import numpy.typing as npt
 
 from include.errors import InputError
 from include.schema import TARGETS, WINDOW_COLUMNS
-from include.scoring.inputs import prepare_inputs
+from include.scoring.inputs import prepare_inputs, read_market_columns
 
 
 def load_graph(path: Path, *, threads: int) -> Any:
@@ -34,10 +38,15 @@ def run_graph(
     *,
     horizons: int = 1,
 ) -> npt.NDArray[np.float32]:
-    """Return log returns against the last close, (n_symbols, 2), of raw windows, (n_symbols, lookback, 6).
+    """Return log returns against the last close, (n_symbols, 2), of windows, (n_symbols, lookback, 6 + k).
 
     Of a model with several horizons, (n_symbols, n_horizons, 2). `symbols` says whose windows these are, for a graph
     that asks; see `include.scoring.inputs`.
+
+    Parameters
+    ----------
+    windows
+        Raw windows, with the k columns of `read_market_columns` behind their own; see `models.market.join_market`.
 
     Raises
     ------
@@ -63,8 +72,9 @@ def find_misfit(path: Path, *, lookback: int) -> str | None:
     """
     try:
         graph = load_graph(path, threads=1)
+        columns = len(WINDOW_COLUMNS) + len(read_market_columns(graph))
         for count in (1, 3):
-            windows = np.ones((count, lookback, len(WINDOW_COLUMNS)), dtype=np.float32)
+            windows = np.ones((count, lookback, columns), dtype=np.float32)
             run_graph(graph, windows, symbols=[""] * count)
     except Exception as error:  # noqa: BLE001  # ONNX Runtime's own have no common class besides it
         return " ".join(str(error).split())[:200]

@@ -15,7 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from include.errors import InputError
-from include.schema import TARGETS
+from include.schema import TARGETS, WINDOW_COLUMNS
+from models.market import MARKET_COLUMNS
+from models.protocol import INPUT_NAME, MARKET_METADATA, MARKET_NAME
 
 SYMBOL_ID = "symbol_id"
 """Input int32 (n_symbols,): a symbol's number in the vocabulary, from 1 on, and 0 for one that is not in it."""
@@ -36,7 +38,7 @@ def prepare_inputs(
     graph
         A session of ONNX Runtime.
     windows
-        Raw, (n_symbols, lookback, 6).
+        (n_symbols, lookback, 6 + k), raw, with the k columns of `read_market_columns` behind their own.
     symbols
         (n_symbols,), whose windows these are; a graph of windows alone does without.
 
@@ -47,12 +49,44 @@ def prepare_inputs(
     """
     first, *others = graph.get_inputs()
     precision = _PRECISIONS.get(first.type, np.float32)
-    inputs: dict[str, npt.NDArray[Any]] = {first.name: windows.astype(precision, copy=False)}
+    named = name_windows(windows)
+    inputs: dict[str, npt.NDArray[Any]] = {first.name: named.pop(INPUT_NAME).astype(precision, copy=False)}
     for each in others:
+        if each.name in named:
+            inputs[each.name] = named[each.name].astype(np.float32, copy=False)
+            continue
         if each.name != SYMBOL_ID or symbols is None:
-            raise InputError(f"a graph may ask for windows and, of named symbols, {SYMBOL_ID}", value=each.name)
+            raise InputError(
+                f"a graph may ask for windows and, of named symbols, {SYMBOL_ID}",
+                value=each.name,
+            )
         inputs[each.name] = _index_symbols(graph, symbols)
     return inputs
+
+
+def name_windows(windows: npt.NDArray[np.floating[Any]]) -> dict[str, npt.NDArray[np.floating[Any]]]:
+    """Split windows (n_symbols, lookback, 6 + k) by the names of inputs: raw windows, and market-wide columns."""
+    own = len(WINDOW_COLUMNS)
+    if windows.shape[-1] <= own:
+        return {INPUT_NAME: windows}
+    return {INPUT_NAME: np.ascontiguousarray(windows[..., :own]), MARKET_NAME: np.ascontiguousarray(windows[..., own:])}
+
+
+def read_market_columns(graph: Any) -> tuple[str, ...]:
+    """Give the names of the market-wide columns that a graph needs; none where it asks for none.
+
+    Raises
+    ------
+    InputError
+        It asks for columns that there are not, or does not say which.
+    """
+    said = graph.get_modelmeta().custom_metadata_map.get(MARKET_METADATA, "")
+    names = tuple(said.split(",")) if said else ()
+    takes = MARKET_NAME in [each.name for each in graph.get_inputs()]
+    if takes != bool(names) or not set(names) <= set(MARKET_COLUMNS):
+        rule = f"columns of input {MARKET_NAME} must be named in the graph's metadata, of {', '.join(MARKET_COLUMNS)}"
+        raise InputError(rule, value=said or "none")
+    return names
 
 
 def fill_unforecast(graph: Any, log_returns: npt.NDArray[np.floating[Any]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 from include.errors import ClosecastError
 from include.files import place_file
 from include.lake.predictions import read_newest_run
+from include.object_store import copy_file
 from include.schema import BOUNDS, TARGETS
 from include.settings import Settings
 
@@ -23,7 +25,7 @@ AFTER = ("status", "reason", "model_version", "run_id")
 
 
 def publish_session(settings: Settings, as_of: date) -> list[Path]:
-    """Write a session's newest forecasts to `published/`.
+    """Write a session's newest forecasts to `published/`, and to where else the settings want them.
 
     Returns
     -------
@@ -39,7 +41,16 @@ def publish_session(settings: Settings, as_of: date) -> list[Path]:
     targets = [settings.published / f"{as_of}.{form}" for form in ("csv", "parquet")]
     place_file(targets[0], lambda path: pacsv.write_csv(table, path))
     place_file(targets[1], lambda path: pq.write_table(table, path))
+    copy_published(settings, targets)
     return targets
+
+
+def copy_published(settings: Settings, files: Sequence[Path]) -> list[str]:
+    """Copy published files to where else the settings want them; return their addresses there."""
+    if settings.publish_to is None:
+        return []
+    folder = settings.publish_to.rstrip("/")
+    return [copy_file(path, f"{folder}/{path.name}", retry_s=settings.store_retry_s) for path in files]
 
 
 def widen_run(run: pa.Table) -> pa.Table:

@@ -22,11 +22,12 @@ from include.registry.artifact import ModelVersion
 from include.schema import BOUNDS, TARGETS
 from include.scoring.calibration import load_calibration
 from include.scoring.graph import load_graph, run_graph
-from include.scoring.inputs import explain_silence
+from include.scoring.inputs import explain_silence, read_market_columns
 from include.scoring.plan import Plan
 from include.scoring.rows import Forecasts, build_rows, check_rows
 from include.scoring.universe import Universe, judge_universe
 from include.settings import Settings
+from models.market import measure_market
 
 WINDOWS_AT_ONCE = 1 << 15
 """Windows that a graph is given in one call: what it holds in between grows with them."""
@@ -46,6 +47,7 @@ def score_shard(settings: Settings, plan: Plan, shard: int = 0) -> pa.Table:
         A symbol was asked for that the session's universe does not have.
     """
     cube, universe = read_universe(settings, plan)
+    cube = add_market(cube, plan.model)
     chosen = assign_shards(cube.symbols, plan.shards) == shard
     if plan.symbols is not None:
         chosen &= _find_symbols(cube, plan)
@@ -88,6 +90,20 @@ def _find_symbols(cube: BarCube, plan: Plan) -> npt.NDArray[np.bool_]:
         named = ", ".join(unknown[:5]) or "none"
         raise InputError(f"symbols must be in the universe of session {plan.as_of}", value=named, place="bars")
     return np.fromiter((symbol in asked for symbol in cube.symbols), dtype=bool, count=len(cube.symbols))
+
+
+def add_market(cube: BarCube, model: ModelVersion) -> BarCube:
+    """Put the market-wide columns that a model needs behind those of bars, in the sessions that it looks back on.
+
+    They are of all symbols of the cube, so this comes before any choice of symbols.
+    """
+    if model.onnx is None:
+        raise ClosecastError("a version must have its graph at hand", value=model.version, place=model.name)
+    if not (names := read_market_columns(load_graph(model.onnx, threads=1))):
+        return cube
+    beside = np.full((*cube.values.shape[:2], len(names)), np.nan, dtype=np.float32)
+    beside[-model.lookback :] = measure_market(cube.values[-model.lookback :], names)
+    return replace(cube, values=np.concatenate([cube.values, beside], axis=-1))
 
 
 def select_symbols(cube: BarCube, chosen: npt.NDArray[np.bool_]) -> BarCube:

@@ -51,6 +51,8 @@ class Fit:
     ----------
     folder
         Holds its graph and original.
+    market_columns
+        Names of the market-wide columns that it takes.
     metrics
         On the held-out sessions; see `include.backtest.heldout.measure_forecasts` and `name_errors`.
     learning_curve
@@ -65,6 +67,7 @@ class Fit:
     kind: str
     lookback: int
     is_naive: bool
+    market_columns: list[str]
     hyperparameters: dict[str, Any]
     metrics: dict[str, float]
     learning_curve: list[dict[str, float]]
@@ -82,7 +85,7 @@ class Fit:
         return np.asarray(self._read_arrays()["forecasts"])
 
     def read_example(self) -> Raw:
-        """Read a few raw windows, (n, lookback, 6), to show how it is called."""
+        """Read a few windows, (n, lookback, 6 and the market-wide columns), to show how it is called."""
         return np.asarray(self._read_arrays()["example"])
 
     def _read_arrays(self) -> Any:
@@ -223,7 +226,8 @@ def name_errors(metrics: Mapping[str, float]) -> dict[str, float]:
 
 def _choose_windows(settings: Settings, model: Model, cube: BarCube, cut: int) -> Windows:
     limit, seed = settings.train_windows, settings.seed
-    return sample_before(cube.values, cut, lookback=model.lookback, limit=limit, seed=seed)
+    market = model.market_columns
+    return sample_before(cube.values, cut, lookback=model.lookback, limit=limit, seed=seed, market=market)
 
 
 def _write_model(fitted: FittedModel, folder: Path) -> None:
@@ -237,6 +241,7 @@ def _describe(model: Model, fitted: FittedModel) -> dict[str, Any]:
         "kind": model.name,
         "lookback": model.lookback,
         "is_naive": model.is_naive,
+        "market_columns": model.market_columns,
         "hyperparameters": asdict(model.hyperparameters),
         "learning_curve": fitted.learning_curve,
     }

@@ -151,6 +151,8 @@ def _log_run(settings: Settings, retrain: Retrain, fit: Fit) -> int:
         mlflow.log_artifact(str(fit.folder / RESIDUALS))
         tags |= {"lookback": str(fit.lookback), FIT: hash_file(fit.graph)}
         tags |= {"residuals_sha256": hash_file(fit.folder / RESIDUALS)} | _log_reference(retrain)
+        if fit.market_columns:
+            tags["market_columns"] = ",".join(fit.market_columns)
         return _register_graph(settings, run, fit, tags)
 
 

@@ -189,7 +189,8 @@ def _refit(
     """Fit as the version was fitted and write the graph."""
     seed = int(recorded.params.get("seed", settings.seed))
     limit = int(recorded.params.get("train_windows", settings.train_windows))
-    seen = sample_before(cube.values, cut, lookback=model.lookback, limit=limit, seed=seed)
+    market = model.market_columns
+    seen = sample_before(cube.values, cut, lookback=model.lookback, limit=limit, seed=seed, market=market)
     assert seen.targets is not None  # sample_before always gives them
 
     told = relay_progress(model.name, on_progress)

@@ -32,14 +32,14 @@ def test_a_model_is_built_under_its_own_name(name: str) -> None:
 
 
 def test_an_unknown_model_is_refused_with_the_names_there_are() -> None:
-    with pytest.raises(ValueError, match=r"must be one of last_close, .*bigru, ensemble. Received: lstm"):
+    with pytest.raises(ValueError, match=r"must be one of last_close, .*market_window, ensemble. Received: lstm"):
         build_model("lstm")
 
 
 def test_the_naive_come_first_then_the_simpler() -> None:
     naive = ("last_close", "seasonal_naive", "drift_naive")
     assert naive == NAIVE_NAMES
-    assert (*naive, "linear_sgd", "ridge", "dense_window", "bigru", "ensemble") == MODEL_NAMES
+    assert (*naive, "linear_sgd", "ridge", "dense_window", "bigru", "market_window", "ensemble") == MODEL_NAMES
 
 
 def test_what_a_file_s_text_says_is_what_its_class_says() -> None:

@@ -8,7 +8,8 @@ import json
 import pickle
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from types import FunctionType
+from typing import Any, ClassVar
 
 import h5py
 import numpy as np
@@ -46,6 +47,9 @@ class _Writer(pickle._Pickler):
     def save_global(self, obj: Any, name: str | None = None) -> None:
         self.write(f"c{_MODULES[obj.__name__]}\n{obj.__name__}\n".encode())
         self.memoize(obj)
+
+    # Libraries that are imported by other tests put their own ways into the table that all picklers share.
+    dispatch: ClassVar[dict[Any, Any]] = {**pickle._Pickler.dispatch, type: save_global, FunctionType: save_global}
 
 
 def make_scalers(symbols: tuple[str, ...] = SYMBOLS) -> dict[str, Any]:

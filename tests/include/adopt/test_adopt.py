@@ -108,7 +108,7 @@ def test_the_same_files_again_are_the_same_version(home: Settings, files: Files,
 def test_no_gate_has_passed_it(home: Settings, adopted: Adopted) -> None:
     state = open_registry(home).look()
     assert state.in_production == frozenset()
-    assert json.loads(describe_override(state.versions[1]) or "") == {"override": True, "gate": "not judged"}
+    assert json.loads(describe_override(home, state.versions[1]) or "") == {"override": True, "gate": "not judged"}
 
 
 def list_runs(settings: Settings) -> list[Any]:

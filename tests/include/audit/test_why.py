@@ -40,7 +40,7 @@ def test_every_mix_is_a_window_that_could_have_been() -> None:
     window = make_window()
     window[3] = np.nan
     mixed = mix_windows(window, list_groups(8))
-    assert mixed.shape == (2**10, 8, 6)
+    assert mixed.shape == (2**9, 8, 6)
     there = ~np.isnan(mixed[:, :, OPEN])
     assert (np.isnan(mixed[~there])).all()
     high, low = mixed[:, :, HIGH][there], mixed[:, :, LOW][there]
@@ -94,3 +94,17 @@ def test_a_target_that_the_model_leaves_out_has_no_shares() -> None:
     _, shares, _ = share_window(make_window(), forecast)
     assert np.isnan(shares[:, 1]).all()
     assert shares[:, 0].sum() == pytest.approx(np.log(107 / 106), abs=1e-6)
+
+
+def test_market_wide_columns_are_a_group_of_their_own() -> None:
+    beside = np.arange(16, dtype=np.float32).reshape(8, 2) / 10
+    window = np.concatenate([make_window(), beside], axis=1)
+
+    def forecast(windows: np.ndarray) -> np.ndarray:
+        return windows[:, :, 6:].astype(np.float64).sum(axis=(1, 2))[:, None]
+
+    groups, shares, worth = share_window(window, forecast)
+    assert len(groups) == 10
+    assert groups[-1].name == "market-wide columns, all"
+    assert shares.ravel() == pytest.approx([0.0] * 9 + [beside.sum()], abs=1e-5)
+    assert worth[0] == 0.0

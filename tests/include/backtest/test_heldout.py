@@ -19,6 +19,9 @@ from include.backtest.heldout import (
 from include.errors import InputError
 from include.lake.bars import BarCube
 from models.catalog import build_model
+from models.market import measure_market
+from tests.include.backtest.cubes import build_cube, walk_bars
+from tests.include.scoring.graphs import write_market_graph
 
 
 def _cube(sessions: int = 15, symbols: int = 3) -> BarCube:
@@ -109,3 +112,16 @@ def test_where_nothing_moves_a_loss_is_the_error_itself() -> None:
     held = replace(held, actual=np.where(held.cells[..., None], np.float32(0), held.actual))
     made = np.full_like(held.actual, 0.25)
     np.testing.assert_array_equal(combine_losses(held, made)[held.cells], 0.25)
+
+
+def test_market_wide_columns_are_of_all_symbols_and_of_the_origin(tmp_path: Path) -> None:
+    names = ("dispersion", "cap_rank")
+    bars = walk_bars(20, 30, gaps=0.1)
+    graph, held = write_market_graph(tmp_path / "g.onnx", names, lookback=8), hold_out(build_cube(bars), cut=15)
+    assert 0 < held.cells.mean() < 0.9  # columns of the judged symbols alone would be others
+    forecasts = forecast_held_out(graph, build_cube(bars), held, lookback=8, threads=1)
+    expected = measure_market(bars, names)[14:19]
+    np.testing.assert_array_equal(forecasts[held.cells], expected[held.cells])
+    bars[17:] = np.random.default_rng(1).lognormal(size=bars[17:].shape)
+    spoilt = forecast_held_out(graph, build_cube(bars), held, lookback=8, threads=1)
+    np.testing.assert_array_equal(spoilt[:2], forecasts[:2])

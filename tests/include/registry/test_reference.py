@@ -38,7 +38,7 @@ def test_training_keeps_the_reference_of_its_snapshot(settings: Settings, traine
 def test_it_is_cached_and_a_damaged_copy_is_fetched_again(settings: Settings) -> None:
     version = resolve_version(settings, 2)
     first = load_reference(settings, version)
-    (cached,) = settings.model_cache.rglob("*.drift.json")
+    (cached,) = settings.model_cache.rglob("*.drift_reference.json")
     whole = cached.read_bytes()
     cached.write_bytes(whole[:-1])
     again = load_reference(settings, version)
@@ -54,7 +54,7 @@ def test_another_hash_than_registered_is_refused(settings: Settings) -> None:
     version = replace(resolve_version(settings, 2), drift_sha256="0" * 64)
     with pytest.raises(NotFoundError, match="must have the hash it was registered with"):
         load_reference(settings, version)
-    assert not list(settings.model_cache.rglob("*.drift.json"))
+    assert not list(settings.model_cache.rglob("*.drift_reference.json"))
 
 
 def test_a_version_without_a_reference_has_none(settings: Settings) -> None:

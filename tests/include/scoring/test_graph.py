@@ -11,6 +11,9 @@ from onnx import TensorProto, helper, save
 
 from include.errors import InputError
 from include.scoring.graph import find_misfit, load_graph, run_graph
+from include.scoring.inputs import read_market_columns
+from models.market import MARKET_COLUMNS
+from tests.include.scoring.graphs import write_market_graph
 
 
 def write_graph(path: Path, columns: Sequence[int], shape: Sequence[int | str]) -> Path:
@@ -58,3 +61,28 @@ def test_a_graph_that_cannot_be_run_over_windows_is_found(
 def test_what_is_no_graph_at_all_is_found(tmp_path: Path) -> None:
     (tmp_path / "g.onnx").write_bytes(b"no graph")
     assert "g.onnx" in str(find_misfit(tmp_path / "g.onnx", lookback=4))
+
+
+def test_what_stands_behind_a_window_s_columns_goes_to_the_second_input(tmp_path: Path) -> None:
+    graph = load_graph(write_market_graph(tmp_path / "g.onnx", ("volume_rank", "market_return"), lookback=4), threads=1)
+    assert read_market_columns(graph) == ("volume_rank", "market_return")
+    windows = np.random.default_rng(0).normal(size=(5, 4, 8)).astype(np.float32)
+    np.testing.assert_array_equal(run_graph(graph, windows), windows[:, -1, 6:])
+    assert find_misfit(tmp_path / "g.onnx", lookback=4) is None
+
+
+def test_a_graph_of_windows_alone_needs_no_market(tmp_path: Path) -> None:
+    assert read_market_columns(load_graph(write_graph(tmp_path / "g.onnx", [0, 3], ["n", 4, 6]), threads=1)) == ()
+
+
+@pytest.mark.parametrize(
+    ("metadata", "misfit"),
+    [
+        ("", "Received: none"),
+        ("market_return,tomorrow", f"of {', '.join(MARKET_COLUMNS)}. Received: market_return,tomorrow"),
+        ("market_return,cap_rank,dispersion", "invalid dimensions"),
+    ],
+)
+def test_columns_that_nobody_can_give_are_found(tmp_path: Path, metadata: str, misfit: str) -> None:
+    path = write_market_graph(tmp_path / "g.onnx", ("market_return", "cap_rank"), lookback=4, metadata=metadata)
+    assert misfit in str(find_misfit(path, lookback=4))
