@@ -3,8 +3,8 @@
 The groups part the window by column and by age, so that any of them may be left out and what stays is a window that
 could have been: prices are the close's path, and where open, high and low lay around each close. In the place of a
 group that is left out stands a flat window: the newest close in every session, an open, high and low that equal their
-close, the median volume of the window, its newest market capitalisation, market-wide columns of zero. All 2^g windows go
-through the version's graph in one batch. The newest close is in all of them: the forecast is told against it.
+close, the median volume of the window, its newest market capitalisation, market-wide columns of zero. All 2^g windows
+go through the version's graph in one batch. The newest close is in all of them: the forecast is told against it.
 """
 
 from __future__ import annotations
