@@ -2,7 +2,8 @@
 ### market_close: the day's upload becomes forecasts
 
 **What**: waits for the session's upload, ingests it, validates the session, scores every symbol of the universe with
-the model in Production, publishes the forecasts as files, and settles the forecasts that spoke of the session.
+the model in Production, publishes the forecasts as files, settles the forecasts that spoke of the session, and starts
+`watch_forecasts`.
 
 **When**: at every session's close and `CLOSECAST_CLOSE_DELAY_S` seconds (calendar: `CLOSECAST_CALENDAR`). By hand: with
 a `session` in the form, or `partition_key` by REST; sessions of the past by a backfill.
@@ -23,6 +24,7 @@ from __future__ import annotations
 
 import os
 
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import Param, dag, task
 from data_docs_link import DataDocsLink
 from market_close_timetable import MarketCloseTimetable
@@ -123,9 +125,19 @@ def market_close():
         scored = commit_score(planned)
         validated >> planned
         parts >> scored
+    # An asset would do it for runs with a partition key alone: not for those by hand.
+    watched = TriggerDagRunOperator(
+        task_id="watch",
+        trigger_dag_id="watch_forecasts",
+        trigger_run_id="watch__{{ run_id }}",
+        conf={"session": session},
+        logical_date=None,
+        run_after=None,
+        skip_when_already_exists=True,
+    )
     checked, published = check_future(session), publish(session)
     validated >> checked
-    [scored, checked] >> published >> settle(session)
+    [scored, checked] >> published >> settle(session) >> watched
 
 
 market_close()

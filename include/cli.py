@@ -22,6 +22,7 @@ from include.commands.answers import answer_upload
 from include.commands.backtest import backtest
 from include.commands.history import simulate_history
 from include.commands.ingest import ingest
+from include.commands.monitoring import report, skill, watch
 from include.commands.options import AsJson
 from include.commands.validate import validate
 from include.console import emit, err, out, plain, show_steps
@@ -42,6 +43,9 @@ app.command()(validate)
 app.command()(backtest)
 app.command()(audit.explain)
 app.command()(audit.replay)
+app.command()(skill)
+app.command()(watch)
+app.command()(report)
 app.command()(simulate_history)
 
 USAGE_EXIT = 2

@@ -24,10 +24,11 @@ from include.ingest.report import IngestReport
 from include.lake.predictions import read_newest_run
 from include.market.replay import Replay, live_sessions, write_replay
 from include.market.sessions import guess_calendar, newest_closed_session, sessions_between
-from include.monitoring.errors import SessionError, read_session_errors
+from include.monitoring.outcomes import settle
+from include.monitoring.skill import Skill, read_skill
 from include.scoring.publish import widen_run
 from include.settings import Settings
-from include.show import show_errors, show_forecasts, show_retrain
+from include.show import build_skill_table, show_forecasts, show_retrain
 from include.steps import OpenStep, retrain, simulate_to
 from include.system.airflow_api import AirflowApi, connect_airflow
 from include.system.control import start_detached, stop
@@ -47,7 +48,7 @@ class DemoResult:
     history: list[IngestReport]
     retrained: Retrained
     session_seconds: dict[str, float]
-    errors: list[SessionError]
+    skill: list[Skill]
 
 
 def run_demo(
@@ -176,8 +177,9 @@ def _play(settings: Settings, open_step: OpenStep, replay: Replay, system: _Syst
     for path, session in zip(replay.uploads, replay.sessions, strict=True):
         line = open_step(f"Session {session} arrives")
         seconds[session.isoformat()] = _await_session(settings, api, path, session, line)
-    errors = read_session_errors(settings, replay.sessions)
-    return DemoResult(history, retrained, seconds, errors)
+    for session in replay.sessions:  # the scheduler's own settle comes after the publish that was waited for
+        settle(settings, session)
+    return DemoResult(history, retrained, seconds, read_skill(settings, by="session", sessions=len(seconds)).rows)
 
 
 def _await_session(settings: Settings, api: AirflowApi, path: Path, session: date, line: Step) -> float:
@@ -226,7 +228,7 @@ def show_result(settings: Settings, result: DemoResult, seconds: float) -> None:
     counts = Counter(row["status"] for row in rows)
     out.print("  ".join(f"{status} {count:,}" for status, count in counts.most_common()))
     out.print()
-    show_errors(result.errors)
+    out.print(build_skill_table("What came true: mean absolute error of the log return", "session", result.skill))
     login, home = load_login(settings), plain(choose_home(settings))
     took = ", ".join(f"{day} {took} s" for day, took in result.session_seconds.items())
     out.print(f"\nUpload to forecasts: {took}. The whole demo: {seconds:.0f} s.")

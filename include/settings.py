@@ -95,7 +95,10 @@ class Settings(BaseSettings):
     upload_retention_days: int | None = Field(
         None, ge=1, description="Kept uploads older than this are removed by maintain_lake; never by default."
     )
-    slack_webhook_url: SecretStr | None = Field(None, description="Slack incoming webhook for failures.")
+    retrain_on_breach: bool = Field(
+        False, description="Whether watch_forecasts starts retrain_weekly when a watched signal comes into breach."
+    )
+    slack_webhook_url: SecretStr | None = Field(None, description="Slack incoming webhook for failures and breaches.")
     airflow_url: str | None = Field(None, description="Airflow's address as people reach it, for links in messages.")
 
     @field_validator("home", "expectations")
@@ -226,6 +229,16 @@ class Settings(BaseSettings):
     def data_docs(self) -> Path:
         """Pages of the newest validations; `index.html` lists them."""
         return self.home / "data_docs"
+
+    @property
+    def monitoring(self) -> Path:
+        """Episodes in which a watched signal of the forecasts was in breach."""
+        return self.home / "monitoring"
+
+    @property
+    def reports(self) -> Path:
+        """A page for each session: what its forecasts were worth, drift, data quality."""
+        return self.home / "reports"
 
     @property
     def backtests(self) -> Path:

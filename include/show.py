@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from rich.table import Table
+
 from include.console import build_table, out, plain, price
-from include.monitoring.errors import SessionError
+from include.monitoring.skill import Skill
 from include.training.champion import CHAMPION
 from include.training.judgement import Judgement
 from include.training.train import Retrained
@@ -84,18 +86,25 @@ def show_forecasts(rows: Sequence[dict[str, Any]], title: str, *, most: int = 20
         out.print(f"[dim]… and {len(rows) - most:,} more[/dim]")
 
 
-def show_errors(errors: Sequence[SessionError]) -> None:
-    """Draw the errors of scored sessions beside last close's."""
-    rows = [
+def build_skill_table(title: str, group: str, rows: Sequence[Skill]) -> Table:
+    """Build a table of skill, a group and target a line, beside the last close."""
+    cells = [
         [
-            str(error.target_session),
-            error.target,
-            f"{error.symbols:,}",
-            f"{error.mean_absolute_error:.5f}",
-            f"{error.last_close_error:.5f}",
-            f"{error.mean_absolute_error / error.last_close_error:.3f}" if error.last_close_error else "–",
+            plain(row.group),
+            row.target,
+            f"{row.forecasts:,}",
+            f"{row.mean_absolute_error:.5f}",
+            f"{row.last_close_error:.5f}",
+            _show_number(row.relative_error, ".3f"),
+            *(_show_number(value, ".1%") for value in (row.directional_accuracy, row.coverage_80, row.coverage_95)),
+            _show_number(row.mean_scaled_error, ".3f"),
         ]
-        for error in errors
+        for row in rows
     ]
-    columns = ["session", "target", "symbols", "our error", "last close's", "ratio"]
-    out.print(build_table("What came true: mean absolute error of the log return", columns, rows, right=2))
+    errors = ["forecasts", "error", "last close's", "ratio"]
+    columns = [group, "target", *errors, "direction", "in 80 %", "in 95 %", "scaled"]
+    return build_table(title, columns, cells, right=2)
+
+
+def _show_number(value: float | None, form: str) -> str:
+    return "–" if value is None else format(value, form)

@@ -289,6 +289,51 @@ def maintain() -> dict[str, int]:
     return {"merged": merged, "removed": len(report.removals), "freed_bytes": report.freed_bytes}
 
 
+def watch_forecasts() -> dict[str, Any]:
+    """Judge the newest settled session; return it, what began and ended by it, and what is in breach."""
+    from include.monitoring.messages import describe_began, describe_ended
+    from include.monitoring.watch import watch_forecasts as watch
+
+    found = watch(load_settings())
+    for began in found.open:
+        _say(describe_began(began))
+    for ended in found.ended:
+        _say(describe_ended(ended))
+    _say(found.summary())
+    return {
+        "session": None if found.session is None else found.session.isoformat(),
+        "began": [each.signal for each in found.began],
+        "ended": [each.signal for each in found.ended],
+        "open": [each.signal for each in found.open],
+    }
+
+
+def wants_retrain(watched: dict[str, Any]) -> bool:
+    """Say whether what a watch found starts a retrain: something began, and the setting says so."""
+    return bool(watched["began"]) and load_settings().retrain_on_breach
+
+
+def report_session(session: str | None) -> str:
+    """Write a session's page, the newest's by default; return where it is."""
+    from include.monitoring.session_report import write_report
+
+    settings = load_settings()
+    return str(write_report(settings, choose_held_session(settings, session)))
+
+
+def choose_held_session(settings: Settings, session: str | None) -> date:
+    """Choose a session that has bars.
+
+    Raises
+    ------
+    NotFoundError
+        It has none.
+    """
+    from include.lake.bars import open_bars, sessions_up_to
+
+    return sessions_up_to(open_bars(settings.lake), choose_session(settings, session), count=1)[-1]
+
+
 def choose_session(settings: Settings, session: str | None) -> date:
     """Read a session from text, or take the newest that has bars where none is given."""
     from include.lake.bars import newest_session

@@ -307,7 +307,7 @@ def read_partitions(
         `columns` (all by default); symbol comes dictionary encoded. No rows where no partition has such a value.
     """
     wanted = [str(value) for value in values]
-    files = table.file_uris(file_pruning_predicate=[(key, "in", wanted)]) if wanted else []
+    files = sorted(table.file_uris(file_pruning_predicate=[(key, "in", wanted)])) if wanted else []
     fields = pa.schema(table.schema().to_arrow())
     names = list(columns) if columns is not None else fields.names
     if not files:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
+from filelock import FileLock
 
 from include.backtest.intervals import scale_errors
 from include.errors import InputError
@@ -63,7 +64,15 @@ def settle(settings: Settings, session: date) -> Settlement:
 
 
 def settle_session(settings: Settings, bars: DeltaTable, session: date) -> int:
-    """Write the outcomes of one session that has bars; return how many there are, none where nothing spoke of it."""
+    """Write the outcomes of one session that has bars; return how many there are, none where nothing spoke of it.
+
+    One process at a time: of two that found the partition empty, both would fill it.
+    """
+    with FileLock(settings.lake / ".outcomes.lock"):
+        return _settle_locked(settings, bars, session)
+
+
+def _settle_locked(settings: Settings, bars: DeltaTable, session: date) -> int:
     actual = read_partitions(bars, "session", [session], columns=["symbol", *TARGETS])
     came = _Came(session, actual, load_symbol_changes(settings))
     parts = [_join(settings, run, horizon, came) for horizon, run in _find_runs(settings, session)]

@@ -167,7 +167,7 @@ def build_reference(values: npt.NDArray[np.floating], sessions: Sequence[date]) 
     edges = _quantiles(values, first)
     found = [(_count_below(columns, edges), shares) for columns, shares in _derive_each(values, first)]
     below, shares = np.stack([counts for counts, _ in found]), np.stack([share for _, share in found])
-    bins = _smooth(_bin_counts(below.sum(axis=0)))
+    bins = smooth_counts(_bin_counts(below.sum(axis=0)))
     psi, ks = _compare(below, bins)
     usual = _mean_present(shares)
     return DriftReference(
@@ -248,14 +248,14 @@ def _bin_counts(below: npt.NDArray[np.integer]) -> Floats:
     return np.diff(below, axis=-1, prepend=0).astype(np.float64)
 
 
-def _smooth(counts: Floats) -> Floats:
+def smooth_counts(counts: Floats) -> Floats:
     """Return shares, none of them zero: half a value is added to each bin."""
     return np.asarray((counts + _SMOOTHING) / (counts + _SMOOTHING).sum(axis=-1, keepdims=True))
 
 
 def _compare(below: npt.NDArray[np.integer], bins: Floats) -> tuple[Floats, Floats]:
     """Return PSI and KS of sessions against the reference's bins, (n_sessions, n_columns) each."""
-    share = _smooth(_bin_counts(below))
+    share = smooth_counts(_bin_counts(below))
     psi = ((share - bins) * np.log(share / bins)).sum(axis=-1)
     present = below[..., -1:]
     ks = np.abs(below / np.maximum(present, 1) - np.cumsum(bins, axis=-1)).max(axis=-1)

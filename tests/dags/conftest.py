@@ -12,14 +12,21 @@ if TYPE_CHECKING:
     from airflow.dag_processing.dagbag import DagBag
 
 DAGS = PROJECT_ROOT / "dags"
+BUNDLE = "dags-folder"
 
 
 @pytest.fixture(scope="session")
 def database() -> None:
-    """Migrate Airflow's database in the tests' own home."""
+    """Migrate Airflow's database in the tests' own home, and let it know the DAGs: one of them starts another."""
+    from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
+    from airflow.models.dagbundle import DagBundleModel
     from airflow.utils.db import initdb
+    from airflow.utils.session import create_session
 
     initdb()
+    with create_session() as session:
+        session.merge(DagBundleModel(name=BUNDLE))
+    sync_bag_to_db(DagBag(DAGS, bundle_path=DAGS, bundle_name=BUNDLE), bundle_name=BUNDLE, bundle_version=None)
 
 
 @pytest.fixture
@@ -27,4 +34,4 @@ def dag_bag(database: None) -> DagBag:
     """Every DAG of the project, parsed by Airflow anew: `dag.test()` leaves the run's params in its DAG."""
     from airflow.dag_processing.dagbag import DagBag
 
-    return DagBag(DAGS, bundle_path=DAGS, bundle_name="dags-folder")
+    return DagBag(DAGS, bundle_path=DAGS, bundle_name=BUNDLE)

@@ -29,7 +29,14 @@ EDGES = {
         "score": {"publish"},
         "check_future": {"publish"},
         "publish": {"settle"},
-        "settle": set(),
+        "settle": {"watch"},
+        "watch": set(),
+    },
+    "watch_forecasts": {
+        "watch": {"report", "wants_retrain"},
+        "report": set(),
+        "wants_retrain": {"retrain"},
+        "retrain": set(),
     },
     "maintain_lake": {"maintain": set()},
     "predict_on_demand": {"predict": set()},
@@ -78,6 +85,18 @@ def test_the_task_that_validates_has_a_button_to_its_page(dag_bag: DagBag) -> No
         task.task_id: [link.name for link in task.operator_extra_links] for task in dag_bag.dags["market_close"].tasks
     }
     assert [name for name, found in links.items() if "Data Docs" in found] == ["validate"]
+    report = dag_bag.dags["watch_forecasts"].task_dict["report"]
+    assert [link.name for link in report.operator_extra_links] == ["Session report"]
+
+
+def test_the_close_starts_the_watch_and_a_breach_the_retrain(dag_bag: DagBag) -> None:
+    started = {
+        task.task_id: task.trigger_dag_id
+        for name in ("market_close", "watch_forecasts")
+        for task in dag_bag.dags[name].tasks
+        if hasattr(task, "trigger_dag_id")
+    }
+    assert started == {"watch": "watch_forecasts", "retrain": "retrain_weekly"}
 
 
 @pytest.mark.parametrize("dag_id", ["retrain_weekly", "maintain_lake"])
@@ -121,7 +140,7 @@ def test_parsing_loads_nothing_heavy() -> None:
         "import sys, airflow.sdk\n"
         f"sys.path[:0] = [{str(PROJECT_ROOT / 'dags')!r}, {str(PROJECT_ROOT / 'plugins')!r}]\n"
         "import maintain_lake, market_close, predict_on_demand, repair_quarantine, retrain_weekly, rollback_model\n"
-        "import upload_sensor\n"
+        "import upload_sensor, watch_forecasts\n"
         f"print(sorted(set({HEAVY!r}) & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ})
