@@ -68,10 +68,10 @@ def plan_run(
     asked_by: str | None = None,
 ) -> Plan:
     """Decide what a run reads and by which model; parameters as in `include.scoring.score`."""
+    model = resolve_version(settings, version)
     known = committed_state(settings.lake)
     bars = open_committed(settings.lake, BARS, state=known)
     sessions_up_to(bars, as_of, count=1)  # it must have bars
-    model = resolve_version(settings, version)
     calibration = current_calibration(settings, model, as_of)
     pinned = pin_run(settings, as_of, table, model, bars_version=int(bars.version()), asked_by=asked_by)
     chosen = tuple(symbols) if symbols is not None else None
