@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from include.commands import lake, models, quarantine
+from include.commands import audit, lake, models, quarantine
 from include.commands import uploads as uploads_command
 from include.commands.answers import answer_upload
 from include.commands.backtest import backtest
@@ -37,9 +37,12 @@ app.add_typer(models.app, name="models")
 app.add_typer(uploads_command.app, name="uploads")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(lake.app, name="lake")
+app.add_typer(audit.app, name="audit")
 app.command()(ingest)
 app.command()(validate)
 app.command()(backtest)
+app.command()(audit.explain)
+app.command()(audit.replay)
 app.command()(skill)
 app.command()(watch)
 app.command()(report)

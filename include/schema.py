@@ -167,6 +167,7 @@ SCORING_RUNS = pa.schema(
         pa.field("scored_at", _UTC, nullable=False),
         pa.field("previous_hash", pa.string(), nullable=False),
         pa.field("hash", pa.string(), nullable=False),
+        pa.field("quarantine_version", pa.int64()),
     ]
 )
 """One row a scoring run, written after its forecasts: its commit point, chained by hash."""

@@ -29,7 +29,7 @@ BASE = "last_close"
 """The model that the others are held against."""
 
 _LINE, _TEXT, _DIM = "#d0d0d0", "#333333", "#777777"
-_STYLE: dict[str, Any] = {
+STYLE: dict[str, Any] = {
     "axes.edgecolor": _LINE,
     "axes.grid": True,
     "axes.grid.axis": "y",
@@ -44,6 +44,7 @@ _STYLE: dict[str, Any] = {
     "xtick.color": _DIM,
     "ytick.color": _DIM,
 }
+"""Of matplotlib, for every picture."""
 
 SessionErrors = npt.NDArray[np.float64]
 
@@ -163,7 +164,7 @@ def plot_errors(sessions: Sequence[date], errors: Mapping[str, SessionErrors]) -
             )
         _name_axes(panel, target, "session")
         panel.set_ylim(0, 1.05 * 100 * max(np.nanmax(values[:, axis]) for values in errors.values()))
-        _space_dates(panel, days)
+        space_dates(panel, days)
     panels[0].set_ylabel("hundredths of log return, about %")
     return _finish(figure, panels)
 
@@ -177,7 +178,7 @@ def plot_ratios(sessions: Sequence[date], errors: Mapping[str, SessionErrors]) -
             ratio = errors[model][:, axis] / errors[BASE][:, axis]
             panel.plot(days, ratio, color=colour, marker=_choose_marker(days), markersize=3, label=model)
         _name_axes(panel, target, "session")
-        _space_dates(panel, days)
+        space_dates(panel, days)
     return _finish(figure, panels)
 
 
@@ -186,7 +187,7 @@ def _open_panels(count: int, title: str) -> tuple[Figure, list[Axes]]:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure = Figure(figsize=(4.2 * count + 0.6, 3.2), dpi=110, layout="constrained")
         figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
         panels = figure.subplots(1, count, squeeze=False)[0]
@@ -211,7 +212,8 @@ def _choose_marker(days: npt.NDArray[np.datetime64]) -> str | None:
     return "o" if len(days) < 20 else None
 
 
-def _space_dates(panel: Axes, days: npt.NDArray[np.datetime64]) -> None:
+def space_dates(panel: Axes, days: npt.NDArray[np.datetime64]) -> None:
+    """Mark a few dates along a panel, as short as they can be."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
     locator = AutoDateLocator(minticks=3, maxticks=6)

@@ -41,8 +41,6 @@ _RESTORES = "closecast.restores"
 
 CATALOGUED = (BARS, QUARANTINE, RESTATEMENTS)
 
-_TIME_COLUMNS = ["sequence", "finished_at", "bars_version"]
-
 
 @dataclass(frozen=True)
 class LakeState:
@@ -179,23 +177,23 @@ def list_releases(lake: Path) -> set[str]:
     return set(read_where(opened, "kind", "release", "release", columns=["sha256"])["sha256"].to_pylist())
 
 
-def version_known_at(lake: Path, moment: datetime) -> int:
-    """Return the version of bars that could be read at a moment.
+def version_known_at(lake: Path, moment: datetime, *, table: Table = BARS) -> int:
+    """Return the version of a catalogued table, by default of bars, that could be read at a moment.
 
     Raises
     ------
     InputError
         The moment has no time zone.
     NotFoundError
-        There were no bars yet.
+        There was none yet.
     """
     if moment.tzinfo is None:
         raise InputError("a moment must say its time zone", value=moment.isoformat(), place="known_at")
     opened = find_table(lake, UPLOADS)
     if opened is not None:
-        began = datetime.min.replace(tzinfo=moment.tzinfo)
-        known = read_where(opened, "finished_at", began, moment, columns=_TIME_COLUMNS)
-        known = known.filter(pc.is_valid(known["bars_version"])).sort_by("sequence")
+        began, column = datetime.min.replace(tzinfo=moment.tzinfo), f"{table.name}_version"
+        known = read_where(opened, "finished_at", began, moment, columns=["sequence", "finished_at", column])
+        known = known.filter(pc.is_valid(known[column])).sort_by("sequence")
         if known.num_rows:
-            return int(known["bars_version"][-1].as_py())
-    raise NotFoundError("bars must have been known at this moment", value=moment.isoformat(), place="uploads")
+            return int(known[column][-1].as_py())
+    raise NotFoundError(f"{table.name} must have been known at this moment", value=moment.isoformat(), place="uploads")

@@ -55,6 +55,11 @@ def choose_sessions(table: DeltaTable, sessions: Sequence[date]) -> list[tuple[d
     return sorted((session, folder / path) for session, path in pairs)
 
 
+def read_file(path: Path, columns: Sequence[str], *, symbols: pa.Array | None = None) -> pa.Table:
+    """Read some columns of one data file of bars, as `read_files` does."""
+    return read_files([path], columns, symbols=symbols)[0]
+
+
 def read_files(paths: Sequence[Path], columns: Sequence[str], *, symbols: pa.Array | None = None) -> list[pa.Table]:
     """Read some columns of several data files of bars, of some symbols or of all.
 

@@ -43,6 +43,9 @@ from include.schema import BOUNDS
 CONTENT = ("target_session", "symbol", "target", "predicted", *BOUNDS, "last_close", "volatility", "status", "reason")
 """Columns of a forecast that differ from row to row; all others are the run's, and its row has them too."""
 
+RUN_ID = "closecast.run_id"
+"""Metadata key of the commit that brings a run's forecasts into their table."""
+
 ORDER = [("symbol", "ascending"), ("target_session", "ascending"), ("target", "descending")]
 """Of a run's rows as they are written: the open before the close."""
 
@@ -86,6 +89,7 @@ class Run:
     sequence: int = 0
     previous_hash: str = GENESIS
     hash: str = ""
+    quarantine_version: int | None = None
 
     @property
     def table(self) -> Table:
@@ -124,7 +128,7 @@ def commit_run(lake: Path, run: Run, parts: Sequence[Part]) -> Run:
         known = find_run(lake, run.run_id)
         if known is not None:
             return known
-        commit_files(lake, run.table, [part.file for part in parts], metadata={"closecast.run_id": run.run_id})
+        commit_files(lake, run.table, [part.file for part in parts], metadata={RUN_ID: run.run_id})
         before = newest_run(lake)
         written = replace(run, content_sha256=join_hashes([part.sha256 for part in parts]))
         if before is not None:
@@ -204,7 +208,8 @@ def require_run(lake: Path, as_of: date, *, run_id: str | None = None, table: Ta
 
 
 def _read(rows: pa.Table) -> list[Run]:
-    found: list[dict[str, Any]] = rows.select(SCORING_RUNS.schema.names).sort_by("sequence").to_pylist()
+    # A table from before a column was known has rows without it.
+    found: list[dict[str, Any]] = rows.sort_by("sequence").to_pylist()
     return [Run(**row) for row in found]
 
 

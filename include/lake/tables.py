@@ -9,7 +9,9 @@ Which version of bars, quarantine and restatements may be read is said by `inclu
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import time
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -164,15 +166,20 @@ def write_file(lake: Path, table: Table, value: date, rows: pa.Table, *, measure
     """Write one data file of a partition and return what `commit_files` needs to make it part of the table.
 
     Until then no reader sees it. The name is new each time: a file that an older version refers to is never rewritten.
+    It holds the SHA-256 of the content, so that a file that was changed in its place is told by its name in the log.
     The log keeps the least and the greatest symbol, which rows are ordered by, and those of the `measured` columns.
     """
+    texts = [field.name for field in table.schema if not pa.types.is_floating(field.type)]
     partition = {table.partition: value.isoformat()} if table.partition else {}
-    name = "/".join([*(f"{key}={said}" for key, said in partition.items()), f"{uuid.uuid4().hex}.parquet"])
+    # Prices hardly repeat: a dictionary of them costs twice the time. Arrow's own schema would make text a dictionary.
+    written = pa.BufferOutputStream()
+    pq.write_table(rows.drop_columns(list(partition)), written, use_dictionary=texts, store_schema=False)
+    content = written.getvalue()
+    unique = f"{uuid.uuid4().hex[:12]}-{hashlib.sha256(content).hexdigest()}.parquet"
+    name = "/".join([*(f"{key}={said}" for key, said in partition.items()), unique])
     path = Path(table.path(lake)) / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    texts = [field.name for field in table.schema if not pa.types.is_floating(field.type)]
-    # Prices hardly repeat: a dictionary of them costs twice the time. Arrow's own schema would make text a dictionary.
-    pq.write_table(rows.drop_columns(list(partition)), path, use_dictionary=texts, store_schema=False)
+    path.write_bytes(content)
     bounds = {"symbol": {"min": rows["symbol"][0].as_py(), "max": rows["symbol"][-1].as_py()}}
     bounds |= {name: _find_bounds(rows[name]) for name in measured}
     stats = {
@@ -188,6 +195,12 @@ def write_file(lake: Path, table: Table, value: date, rows: pa.Table, *, measure
         data_change=True,
         stats=json.dumps(stats),
     )
+
+
+def named_hash(path: Path) -> str | None:
+    """Return the SHA-256 that a data file was written with; None for one whose name does not hold it."""
+    found = re.fullmatch(r"[0-9a-f]{12}-([0-9a-f]{64})\.parquet", path.name)
+    return found[1] if found else None
 
 
 def _find_bounds(column: pa.ChunkedArray) -> dict[str, Any]:

@@ -163,7 +163,7 @@ def _draw_charts(signals: Signals) -> list[tuple[str, str, str]]:
             "Correlation of forecasts with what came",
             "Over the symbols, the market's own move taken out.",
             {target: -values[f"correlation_{target}"] for target in TARGETS},
-            {"none": 0.0},
+            {"no correlation": 0.0},
         ),
     ]
     drawn += [

@@ -132,6 +132,14 @@ class RestRegistry:
             query["page_token"] = token
         return build_state(rows, {each["alias"]: each["version"] for each in model.get("aliases", [])}, _tags(model))
 
+    def read_record(self, version: int) -> tuple[str, dict[str, str], dict[str, str]]:
+        """Read what a version says of how it was made: its run, its own tags, its run's parameters."""
+        query = {"name": self._name, "version": str(version)}
+        found = self._call("GET", "model-versions/get", query)["model_version"]
+        run = self._call("GET", "runs/get", {"run_id": found["run_id"]})["run"]
+        params = {str(each["key"]): str(each["value"]) for each in run["data"].get("params", [])}
+        return str(found["run_id"]), _tags(found), params
+
     def put_in_production(self, version: int) -> None:
         """Move a version into Production, alone."""
         # Without archiving, two versions would share the stage and MLflow's own address of it takes the higher number.

@@ -100,7 +100,7 @@ def fetch_artifact(settings: Settings, version: ModelVersion) -> ModelVersion:
     UnavailableError
         The registry does not answer.
     """
-    cached = _cached_graph(settings, version)
+    cached = cached_graph(settings, version)
     if not is_cached(settings, version):
         from include.registry.store import download_graph
 
@@ -114,7 +114,7 @@ def fetch_artifact(settings: Settings, version: ModelVersion) -> ModelVersion:
 
 def is_cached(settings: Settings, version: ModelVersion) -> bool:
     """Whether a version's graph is on this machine as it was registered."""
-    cached = _cached_graph(settings, version)
+    cached = cached_graph(settings, version)
     return cached.is_file() and hash_file(cached) == version.onnx_sha256
 
 
@@ -147,7 +147,7 @@ def recall_serving(settings: Settings) -> ModelVersion | None:
         found = ModelVersion(**json.loads(_serving_file(settings).read_text()))
     except (OSError, ValueError, TypeError):
         return None
-    return replace(found, onnx=_cached_graph(settings, found)) if is_cached(settings, found) else None
+    return replace(found, onnx=cached_graph(settings, found)) if is_cached(settings, found) else None
 
 
 def has_served(settings: Settings) -> bool:
@@ -155,7 +155,8 @@ def has_served(settings: Settings) -> bool:
     return _serving_file(settings).exists()
 
 
-def _cached_graph(settings: Settings, version: ModelVersion) -> Path:
+def cached_graph(settings: Settings, version: ModelVersion) -> Path:
+    """Return where a version's graph lies on this machine, once it was fetched."""
     return settings.model_cache / version.name / f"{version.version}-{version.onnx_sha256[:16]}.onnx"
 
 

@@ -11,15 +11,16 @@ from pathlib import Path
 
 from include.errors import NotFoundError
 from include.files import write_atomically
-from include.lake.bars import open_bars, sessions_up_to
+from include.lake.bars import sessions_up_to
+from include.lake.catalog import committed_state, open_committed
 from include.lake.identity_file import keep_symbol_changes, load_symbol_changes
-from include.lake.tables import Table
+from include.lake.tables import BARS, Table
 from include.market.sessions import next_session
 from include.provenance import code_version, environment_hash
 from include.registry.artifact import ModelVersion, fetch_artifact
 from include.registry.resolve import resolve_version
 from include.scoring.calibration import current_calibration
-from include.settings import Settings
+from include.settings import SHAPING, Settings
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Plan:
         Which are asked for; None for the whole universe.
     settings
         What can change a forecast, as JSON text.
+    quarantine_version
+        Of the refused rows that were open then; None where no row had been refused.
     """
 
     run_id: str
@@ -52,6 +55,7 @@ class Plan:
     settings_hash: str
     environment_hash: str
     code_version: str
+    quarantine_version: int | None = None
 
 
 def plan_run(
@@ -64,13 +68,15 @@ def plan_run(
     asked_by: str | None = None,
 ) -> Plan:
     """Decide what a run reads and by which model; parameters as in `include.scoring.score`."""
-    bars = open_bars(settings.lake)
-    sessions_up_to(bars, as_of, count=1)  # it must have bars
     model = resolve_version(settings, version)
+    known = committed_state(settings.lake)
+    bars = open_committed(settings.lake, BARS, state=known)
+    sessions_up_to(bars, as_of, count=1)  # it must have bars
     calibration = current_calibration(settings, model, as_of)
     pinned = pin_run(settings, as_of, table, model, bars_version=int(bars.version()), asked_by=asked_by)
     chosen = tuple(symbols) if symbols is not None else None
-    return replace(pinned, symbols=chosen, calibration_version=calibration.version if calibration else None)
+    pinned = replace(pinned, symbols=chosen, quarantine_version=known.quarantine)
+    return replace(pinned, calibration_version=calibration.version if calibration else None)
 
 
 def pin_run(
@@ -82,7 +88,7 @@ def pin_run(
     bars_version: int,
     asked_by: str | None = None,
 ) -> Plan:
-    """Pin a run of the whole universe, without intervals, to a version of bars and a model."""
+    """Pin a run of the whole universe, without intervals and refused rows, to a version of bars and a model."""
     targets, day = [], as_of
     for _ in range(model.horizons):
         day = next_session(settings.calendar, day)
@@ -98,7 +104,7 @@ def pin_run(
         reference_version=keep_symbol_changes(settings, load_symbol_changes(settings)),
         symbols=None,
         shards=settings.shards,
-        settings=settings.describe_shaping(),
+        settings=settings.model_dump_json(include=SHAPING | {"threads"}),  # whose number may move a last bit
         settings_hash=settings.fingerprint(),
         environment_hash=environment_hash(),
         code_version=code_version(),

@@ -202,6 +202,7 @@ def _commit(settings: Settings, plan: Plan, shards: Sequence[_Shard], scored_at:
         statuses=json.dumps(dict(statuses.most_common())),
         content_sha256="",
         scored_at=scored_at,
+        quarantine_version=plan.quarantine_version,
     )
     return commit_run(settings.lake, run, parts)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ import pyarrow.compute as pc
 from include.backtest.cohorts import VOLATILITY_SESSIONS, measure_volatility
 from include.errors import ClosecastError, InputError
 from include.lake.bars import BarCube, open_bars, read_cube, sessions_up_to
-from include.lake.catalog import find_committed
+from include.lake.catalog import open_committed
 from include.lake.identity import SymbolChanges
 from include.lake.identity_file import load_kept_changes
 from include.lake.runs import assign_shards
@@ -76,7 +75,7 @@ def read_universe(settings: Settings, plan: Plan) -> tuple[BarCube, Universe]:
     # Volatility takes more sessions than the model looks back on, but of open and close alone. In the lake's own
     # precision: a graph is given its windows in that which it declares.
     cube = read_cube(bars, sessions, window=window, whole=lookback, changes=changes, precision=np.float64)
-    refused = _quarantined(settings, plan.as_of)
+    refused = _quarantined(settings, plan)
     return cube, judge_universe(cube, newest=len(sessions) - 1, lookback=lookback, quarantined=refused)
 
 
@@ -89,12 +88,12 @@ def _load_changes(settings: Settings, plan: Plan) -> SymbolChanges:
     return load_kept_changes(settings, plan.reference_version)
 
 
-def _quarantined(settings: Settings, as_of: date) -> set[str]:
-    """Return the symbols whose row of a session was refused and not released or repaired since."""
-    quarantine = find_committed(settings.lake, QUARANTINE)
-    if quarantine is None:
+def _quarantined(settings: Settings, plan: Plan) -> set[str]:
+    """Return the symbols whose row of the session was refused and had not been released or repaired by then."""
+    if plan.quarantine_version is None:
         return set()
-    refused = read_where(quarantine, "session", as_of, as_of, columns=["symbol", "resolved_by"])
+    quarantine = open_committed(settings.lake, QUARANTINE, version=plan.quarantine_version)
+    refused = read_where(quarantine, "session", plan.as_of, plan.as_of, columns=["symbol", "resolved_by"])
     return set(refused.filter(pc.is_null(refused["resolved_by"]))["symbol"].to_pylist())
 
 

@@ -1,0 +1,1 @@
+"""Where a forecast came from, whether it comes out again, and whether anything was changed since."""
