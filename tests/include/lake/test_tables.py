@@ -14,11 +14,14 @@ from include.lake.tables import (
     BARS,
     PROMOTIONS,
     QUARANTINE,
+    Table,
     append_rows,
+    iterate_partitions,
     lock_lake,
     open_table,
     read_all,
     read_partitions,
+    read_where,
     replace_partitions,
     table_version,
 )
@@ -95,6 +98,22 @@ def test_a_read_gives_the_wanted_columns_in_their_order(lake: Path) -> None:
         assert rows.column_names == columns
         assert rows.schema.field("symbol").type == pa.dictionary(pa.int32(), pa.string())
         assert rows.num_rows == (2 if days == DAYS[:1] else 0)
+
+
+def test_files_of_an_earlier_release_are_read_beside_those_with_a_newer_column(tmp_path: Path) -> None:
+    older = Table(BARS.name, BARS.schema.remove(BARS.schema.get_field_index("market_cap")), partition="session")
+    append_rows(tmp_path, older, bar_rows([bar_row("A", DAYS[0])]).select(older.schema.names))
+    append_rows(tmp_path, BARS, bar_rows([bar_row("A", DAYS[1], market_cap=7.0)]))
+    opened = open_table(tmp_path, BARS)
+    columns = ["session", "market_cap"]
+    batches = iterate_partitions(opened, BARS, DAYS[:2])
+    for rows in (
+        read_partitions(opened, "session", DAYS[:2]),
+        read_where(opened, "symbol", "A", "A"),
+        pa.Table.from_batches(batches, BARS.schema),
+    ):
+        found = sorted(rows.select(columns).to_pylist(), key=lambda row: row["session"])
+        assert [row["market_cap"] for row in found] == [None, 7.0]
 
 
 def test_a_table_that_was_never_written(tmp_path: Path) -> None:
