@@ -21,9 +21,11 @@ from include.errors import InputError, NotFoundError
 from include.lake.bars import open_bars, read_cube, sessions_up_to
 from include.lake.predictions import read_run
 from include.lake.tables import ADHOC_PREDICTIONS, PREDICTIONS, read_all, table_version
+from include.registry.artifact import ModelVersion
 from include.scoring.score import predict_symbols
 from include.settings import Settings
 from tests.conftest import TrainedHome
+from tests.include.scoring.graphs import write_market_graph
 
 FIRST = date(2024, 1, 1)
 HEADER = "symbol,date,open,high,low,close,volume,market"
@@ -256,6 +258,18 @@ def test_an_upload_that_breaks_a_rule_is_refused_and_leaves_nothing(
 def test_a_version_that_is_not_there_is_not_found(ask: Ask) -> None:
     with pytest.raises(NotFoundError):
         ask(make_lines("BTC", range(3)), version=99)
+
+
+def test_a_version_that_reads_more_than_windows_is_refused_by_name(
+    ask: Ask, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = write_market_graph(tmp_path / "g.onnx", ("market_return", "cap_rank"), lookback=4)
+    model = ModelVersion("closecast", 7, "market_window", 4, "0" * 64, onnx=graph)
+    monkeypatch.setattr("include.answers.answer.resolve_version", lambda settings, version: model)
+    with pytest.raises(InputError, match=r"Received: market, which version 7 \(market_window\) reads too"):
+        ask(make_lines("BTC", range(12)))
+    assert not list(settings.answers.glob("*.csv"))
+    assert table_version(settings.lake, ADHOC_PREDICTIONS) is None
 
 
 def test_what_is_too_much_for_memory_goes_by_files_and_says_the_same(
