@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
@@ -71,7 +73,8 @@ def build_table(
     """Build a table whose columns from `right` on are aligned to the right, as numbers are.
 
     Where a terminal is narrow, the columns in `folded`, which hold words and stay on the left, take more lines; the
-    others give way only after them.
+    others give way only after them. Without such columns a table that is too wide has its headers broken into lines
+    and one space between columns, so that numbers stay whole.
     """
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
     for position, column in enumerate(columns):
@@ -81,7 +84,17 @@ def build_table(
             table.add_column(column, justify="right" if position >= right else "left", no_wrap=True)
     for row in rows:
         table.add_row(*row)
+    if not folded and Measurement.get(out, out.options.update(width=_UNCUT), table).maximum > out.width:
+        _draw_together(table, columns, rows)
     return table
+
+
+def _draw_together(table: Table, columns: list[str], rows: list[list[str]]) -> None:
+    """Break each header at its spaces into lines as wide as its column or longest word; one space between columns."""
+    table.padding = (0, 1, 0, 0)
+    for position, (column, header) in enumerate(zip(table.columns, columns, strict=True)):
+        widths = [len(row[position]) for row in rows] + [len(word) for word in header.split()]
+        column.header = "\n".join(textwrap.wrap(header, max(widths, default=1)))
 
 
 def build_facts(title: str, facts: Mapping[str, str]) -> Table:

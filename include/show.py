@@ -81,7 +81,8 @@ def show_forecasts(rows: Sequence[dict[str, Any]], title: str, *, most: int = 20
     prices = ("last_close", "pred_open", "pred_close")
     cells = [[plain(row["symbol"]), row["status"], *(price(row[name]) for name in prices)] for row in rows[:most]]
     columns = ["symbol", "status", "last close", "predicted open", "predicted close"]
-    out.print(build_table(plain(title), columns, cells, right=2))
+    out.print(f"[bold]{plain(title)}[/bold]", soft_wrap=True)  # as a table's own title it would be as narrow as that
+    out.print(build_table("", columns, cells, right=2))
     if len(rows) > most:
         out.print(f"[dim]… and {len(rows) - most:,} more[/dim]")
 
@@ -102,7 +103,7 @@ def build_skill_table(title: str, group: str, rows: Sequence[Skill]) -> Table:
         for row in rows
     ]
     errors = ["forecasts", "error", "last close's", "ratio"]
-    columns = [group, "target", *errors, "direction", "in 80 %", "in 95 %", "scaled"]
+    columns = [group, "target", *errors, "direction", "in 80%", "in 95%", "scaled"]
     return build_table(title, columns, cells, right=2)
 
 

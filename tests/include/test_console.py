@@ -31,6 +31,7 @@ def test_forecasts_of_any_symbol_are_drawn(capsys: pytest.CaptureFixture[str]) -
     show_forecasts([row], f"Forecasts of {HOSTILE}")
     shown = capsys.readouterr().out
     assert shown.count(SHOWN) == 2
+    assert shown.splitlines()[0] == f"Forecasts of {SHOWN}"  # whole, however narrow the table is
     assert "\x1b" not in shown
 
 
@@ -63,6 +64,13 @@ def test_a_narrow_terminal_folds_words_and_keeps_numbers() -> None:
     assert lines[2].startswith("2026-11-21 10:40:39  14  no challenger")
     assert " ".join(" ".join(line[25:] for line in lines[2:]).split()) == WHY.strip()
     assert max(map(len, lines)) <= 50
+
+
+def test_numbers_stay_whole_where_headers_are_wider(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "out", Console(width=24, file=io.StringIO()))
+    rows = [["newest 30", "0.01662", "100.0%"]]
+    lines = draw(build_table("", ["sessions", "last close's", "in 80%"], rows), width=24)
+    assert lines == ["             last", "sessions  close's in 80%", "newest 30 0.01662 100.0%"]
 
 
 def test_facts_are_whole_in_a_narrow_terminal() -> None:
