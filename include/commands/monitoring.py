@@ -64,7 +64,7 @@ def _show_watch(found: WatchReport) -> None:
     cells = [
         [
             each.signal,
-            "in breach" if each.in_breach else "–" if each.limit is None else "as usual",
+            "in breach" if each.in_breach else "not judged" if each.limit is None else "as usual",
             *("–" if value is None else f"{value:.3f}" for value in (each.value, each.limit)),
             str(each.beyond),
         ]

@@ -64,7 +64,9 @@ class WatchReport:
         if self.session is None:
             return "no forecast has come true yet"
         said = ", ".join(each.signal for each in self.open) or "none"
-        return f"{self.session}: {len(self.verdicts)} signals, in breach: {said}"
+        unjudged = sum(each.limit is None for each in self.verdicts)
+        waits = f"; not judged yet: {unjudged}" if unjudged else ""
+        return f"{self.session}: {len(self.verdicts)} signals, in breach: {said}{waits}"
 
 
 def watch_forecasts(settings: Settings) -> WatchReport:

@@ -54,7 +54,7 @@ def test_watch_says_what_it_cannot_judge_yet(home: Settings) -> None:
     said, error = run(watch)
     assert error is None
     assert "inputs are not judged: no model is in Production" in said
-    assert "2018-06-04: 10 signals, in breach: none" in said
+    assert "2018-06-04: 10 signals, in breach: none; not judged yet: 10" in said
     assert json.loads(run(watch, "--json")[0])["open"] == []
 
 
