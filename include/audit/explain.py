@@ -103,7 +103,7 @@ def _read_forecasts(settings: Settings, run: Run, symbol: str) -> list[dict[str,
     rows = read_forecasts(settings.lake, run)
     own: list[dict[str, Any]] = rows.filter(pc.field("symbol") == symbol).sort_by(ORDER).select(_SHOWN).to_pylist()
     if not own:
-        rule = f"a symbol must be in the run of session {run.as_of}, by its name of then"
+        rule = f"a symbol must be in the run of session {run.as_of}, by its name of then (closecast lake symbols)"
         raise NotFoundError(rule, value=symbol, place=run.run_id)
     return own
 

@@ -98,7 +98,8 @@ def _read_local(store: sqlite3.Connection, name: str, version: int) -> tuple[str
     wanted = (name, version)
     found = store.execute("SELECT run_id FROM model_versions WHERE name = ? AND version = ?", wanted).fetchone()
     if found is None:
-        raise NotFoundError(f"model {name} must have this version", value=version, place="registry")
+        rule = f"model {name} must have this version (closecast models list)"
+        raise NotFoundError(rule, value=version, place="registry")
     tags = store.execute("SELECT key, value FROM model_version_tags WHERE name = ? AND version = ?", wanted)
     params = store.execute("SELECT key, value FROM params WHERE run_uuid = ?", (found[0],))
     return str(found[0]), dict(tags.fetchall()), dict(params.fetchall())

@@ -45,7 +45,7 @@ def list_models(as_json: AsJson = False) -> None:
             "–" if row.stage == "None" else row.stage,
             plain(", ".join(row.aliases)) or "–",
             gates[row.version] or "–",
-            f"{row.metrics.get('relative_error', float('nan')):.4f}",
+            f"{row.metrics['relative_error']:.4f}" if "relative_error" in row.metrics else "–",
             f"{row.created_at:%Y-%m-%d %H:%M}",
         ]
         for row in rows

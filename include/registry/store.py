@@ -293,7 +293,8 @@ def show_version(settings: Settings, version: int) -> RegistryRow:
     """
     found = [row for row in list_versions(settings) if row.version == version]
     if not found:
-        raise NotFoundError(f"model {settings.model_name} must have this version", value=version, place="registry")
+        rule = f"model {settings.model_name} must have this version (closecast models list)"
+        raise NotFoundError(rule, value=version, place="registry")
     return found[0]
 
 

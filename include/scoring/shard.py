@@ -102,7 +102,8 @@ def _find_symbols(cube: BarCube, plan: Plan) -> npt.NDArray[np.bool_]:
     unknown = sorted(asked - set(cube.symbols))
     if unknown or not asked:
         named = ", ".join(unknown[:5]) or "none"
-        raise InputError(f"symbols must be in the universe of session {plan.as_of}", value=named, place="bars")
+        rule = f"symbols must be in the universe of session {plan.as_of} (closecast lake symbols)"
+        raise InputError(rule, value=named, place="bars")
     return np.fromiter((symbol in asked for symbol in cube.symbols), dtype=bool, count=len(cube.symbols))
 
 

@@ -87,7 +87,7 @@ def test_a_version_without_its_snapshot_is_refused(tmp_path: Path, trained_home:
     client.create_model_version("closecast", "nowhere", run_id=run.info.run_id, tags=tags)
     with pytest.raises(NotFoundError, match="a version's run must name its snapshot. Received: no bars_version"):
         reproduce_version(own, 4)
-    with pytest.raises(NotFoundError, match="must have this version. Received: 9"):
+    with pytest.raises(NotFoundError, match=r"must have this version \(closecast models list\)\. Received: 9"):
         reproduce_version(own, 9)
 
 
