@@ -57,7 +57,7 @@ def test_market_close_forecasts_a_session(dag_bag: DagBag, home: TrainedHome) ->
     assert run.state == "success"
     forecasts = read_newest_run(home.settings.lake, session)
     assert forecasts.num_rows == 2 * len(set(forecasts["symbol"].to_pylist()))
-    assert forecasts["run_id"][0].as_py().startswith(run.run_id)
+    assert forecasts["run_id"][0].as_py().startswith(f"market_close/{run.run_id}/")
     assert (home.settings.published / f"{session}.csv").exists()
     assert list(home.settings.inbox.iterdir()) == []
 
