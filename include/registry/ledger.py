@@ -20,7 +20,8 @@ from include.disk import explain_disk
 from include.errors import NotFoundError
 from include.lake.chain import GENESIS, find_chain_faults, hash_row
 from include.lake.compact import compact_small
-from include.lake.tables import PROMOTIONS, add_missing_columns, append_rows, read_all
+from include.lake.reads import read_all
+from include.lake.tables import PROMOTIONS, add_missing_columns, append_rows
 from include.settings import Settings
 
 ANCHOR = "closecast.ledger."

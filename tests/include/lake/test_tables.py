@@ -10,6 +10,7 @@ import pytest
 
 from include.errors import NotFoundError
 from include.lake.files import list_sessions
+from include.lake.reads import read_all, read_partitions
 from include.lake.tables import (
     BARS,
     PROMOTIONS,
@@ -17,8 +18,6 @@ from include.lake.tables import (
     append_rows,
     lock_lake,
     open_table,
-    read_all,
-    read_partitions,
     replace_partitions,
     table_version,
 )
