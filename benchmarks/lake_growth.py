@@ -30,7 +30,8 @@ from include.lake.asof import bars_as_of
 from include.lake.bars import open_bars, read_windows
 from include.lake.catalog import append_operation
 from include.lake.compact import compact_small
-from include.lake.tables import BARS, UPLOADS, commit_files, write_file
+from include.lake.data_files import commit_files, write_file
+from include.lake.tables import BARS, UPLOADS
 from include.schema import WINDOW_COLUMNS
 from include.settings import Settings
 

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
-from include.lake.tables import list_files
+from include.lake.reads import list_files
 
 READERS = 2
 """Threads that decode files; Arrow lets go of the interpreter while it does."""

@@ -27,18 +27,9 @@ from filelock import FileLock
 from include.errors import NotFoundError
 from include.lake.chain import GENESIS, hash_row
 from include.lake.compact import compact_small
-from include.lake.tables import (
-    ADHOC_PREDICTIONS,
-    PREDICTIONS,
-    SCORING_RUNS,
-    Table,
-    append_rows,
-    commit_files,
-    find_table,
-    list_files,
-    read_where,
-    write_file,
-)
+from include.lake.data_files import commit_files, write_file
+from include.lake.reads import list_files, read_where
+from include.lake.tables import ADHOC_PREDICTIONS, PREDICTIONS, SCORING_RUNS, Table, append_rows, find_table
 from include.schema import BOUNDS
 
 CONTENT = ("target_session", "symbol", "target", "predicted", *BOUNDS, "last_close", "volatility", "status", "reason")

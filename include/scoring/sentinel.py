@@ -26,11 +26,13 @@ from deltalake.transaction import AddAction
 from include.errors import LeakError
 from include.lake.bars import open_bars
 from include.lake.catalog import append_operation
+from include.lake.data_files import commit_files, write_file
 from include.lake.files import choose_sessions, list_sessions
 from include.lake.identity import SymbolChange
 from include.lake.identity_file import keep_symbol_changes, load_kept_changes, load_symbol_changes
+from include.lake.reads import read_partitions
 from include.lake.runs import find_newest_run
-from include.lake.tables import BARS, PREDICTIONS, UPLOADS, commit_files, read_partitions, write_file
+from include.lake.tables import BARS, PREDICTIONS, UPLOADS
 from include.registry.resolve import resolve_version
 from include.schema import PRICES
 from include.scoring.plan import Plan, pin_run

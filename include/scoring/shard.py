@@ -17,8 +17,9 @@ from include.lake.bars import BarCube, open_bars, read_cube, sessions_up_to
 from include.lake.catalog import open_committed
 from include.lake.identity import SymbolChanges
 from include.lake.identity_file import load_kept_changes
+from include.lake.reads import read_where
 from include.lake.runs import assign_shards
-from include.lake.tables import QUARANTINE, read_where
+from include.lake.tables import QUARANTINE
 from include.registry.artifact import ModelVersion
 from include.schema import BOUNDS, TARGETS
 from include.scoring.calibration import load_calibration

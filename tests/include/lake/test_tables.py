@@ -10,18 +10,15 @@ import pytest
 
 from include.errors import NotFoundError
 from include.lake.files import list_sessions
+from include.lake.reads import iterate_partitions, read_all, read_partitions, read_where
 from include.lake.tables import (
     BARS,
     PROMOTIONS,
     QUARANTINE,
     Table,
     append_rows,
-    iterate_partitions,
     lock_lake,
     open_table,
-    read_all,
-    read_partitions,
-    read_where,
     replace_partitions,
     table_version,
 )
