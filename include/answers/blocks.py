@@ -11,7 +11,6 @@ from include.answers.forecast import Forecasts, OneStepAhead
 from include.answers.refusals import RefusalList
 from include.answers.sheet import Sheet
 from include.answers.trail import Trail
-from include.errors import InputError
 from include.ingest.judge import RowRules, judge_rows
 from include.market.sessions import newest_ingestible_session, next_session
 from include.quality.kinds import SessionHasClosed
@@ -67,10 +66,7 @@ def forecast_upload(settings: Settings, upload: Upload, model: ModelVersion, sin
     waiting = {entry.name for entry in suite if isinstance(entry, SessionHasClosed)}
     assert model.onnx is not None
     graph = load_graph(model.onnx, threads=settings.threads)
-    if more := [each.name for each in graph.get_inputs()[1:]]:
-        rule = "an upload is answered by a version that reads windows alone: give another by --version"
-        raise InputError(rule, value=f"{', '.join(more)}, which version {model.version} ({model.kind}) reads too")
-    ahead = OneStepAhead(graph, len(upload.bars.symbols), model, upload.name)
+    ahead = OneStepAhead(graph, upload.bars.symbols, model, upload.name)
     duplicates, is_final = 0, True
     for group in upload.bars.groups(_GROUP_ROWS):
         verdict = judge_rows(_join_chunks(group), rules)

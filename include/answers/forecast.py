@@ -19,6 +19,7 @@ from include.lake.dense import read_floats
 from include.registry.artifact import ModelVersion
 from include.schema import TARGETS, WINDOW_COLUMNS, Status
 from include.scoring.graph import run_graph
+from include.scoring.inputs import read_market_columns, read_precision
 from include.scoring.rows import FALLBACK_REASON
 
 STATUSES = tuple(Status)
@@ -125,18 +126,21 @@ class OneStepAhead:
     graph
         As `include.scoring.graph.load_graph` gives it.
     symbols
-        How many the upload has.
+        string, the upload's names by code.
     model
         The graph's window and horizons, of which the first is wanted.
     place
         File name, for messages.
     """
 
-    def __init__(self, graph: Any, symbols: int, model: ModelVersion, place: str) -> None:
+    def __init__(self, graph: Any, symbols: pa.Array, model: ModelVersion, place: str) -> None:
         self._graph, self._lookback, self._horizons = graph, model.lookback, model.horizons
-        self._windows = RollingWindows(symbols, model.lookback, place)
+        self._symbols, self._precision = np.asarray(symbols, dtype=object), read_precision(graph)
+        self._windows = RollingWindows(
+            len(symbols), model.lookback, place, market=read_market_columns(graph), precision=self._precision
+        )
         self._session_days = np.empty(0, np.int32)
-        self._newest = Origins.none(symbols)
+        self._newest = Origins.none(len(symbols))
 
     @property
     def last_day(self) -> int | None:
@@ -183,7 +187,7 @@ class OneStepAhead:
         """Run the graph from every row whose window has enough sessions, a session after the other."""
         returns = np.full((len(codes), len(TARGETS)), np.nan)
         observed = np.zeros(len(codes), dtype=np.int32)
-        rounded, batch, rows = values.astype(np.float32), [], []
+        rounded, batch, rows = values.astype(self._precision), [], []
         for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(codes)], strict=True):
             seen = self._windows.advance(codes[start:stop], rounded[start:stop])
             observed[start:stop] = seen
@@ -191,16 +195,17 @@ class OneStepAhead:
             batch.append(self._windows.gather(codes[start:stop][enough]))
             rows.append(start + enough)
             if sum(map(len, rows)) >= BATCH_WINDOWS or stop == len(codes):
-                returns[np.concatenate(rows)] = self._run_batches(np.concatenate(batch))
+                asked = np.concatenate(rows)
+                returns[asked] = self._run_batches(np.concatenate(batch), self._symbols[codes[asked]])
                 batch, rows = [], []
         return returns, observed
 
-    def _run_batches(self, windows: npt.NDArray[np.float32]) -> Floats:
+    def _run_batches(self, windows: npt.NDArray[np.floating[Any]], symbols: npt.NDArray[np.object_]) -> Floats:
         found = np.empty((len(windows), len(TARGETS)))
         for start in range(0, len(windows), BATCH_WINDOWS):
-            part = windows[start : start + BATCH_WINDOWS]
-            returns = run_graph(self._graph, part, horizons=self._horizons)
-            found[start : start + len(part)] = returns.reshape(len(part), -1, len(TARGETS))[:, 0]
+            part = slice(start, start + BATCH_WINDOWS)
+            returns = run_graph(self._graph, windows[part], symbols[part], horizons=self._horizons)
+            found[part] = returns.reshape(len(returns), -1, len(TARGETS))[:, 0]
         return found
 
     def _find_before(self, codes: Codes, made: Origins) -> Origins:
@@ -221,9 +226,10 @@ class OneStepAhead:
         absent = position - origins.position - 1
         with np.errstate(over="ignore"):
             predicted = origins.last_close[:, None] * np.exp(origins.returns)
-        stands_in = ~(np.isfinite(predicted) & (predicted > 0)).all(axis=1)
-        predicted[stands_in] = origins.last_close[stands_in, None]
-        rules = [origins.observed < self._lookback - MOST_MISSING, absent > MOST_MISSING, stands_in]
+        # Of a model that forecasts one target alone, the last close stands in for the other.
+        stands_in = ~(np.isfinite(predicted) & (predicted > 0))
+        predicted = np.where(stands_in, origins.last_close[:, None], predicted)
+        rules = [origins.observed < self._lookback - MOST_MISSING, absent > MOST_MISSING, stands_in.all(axis=1)]
         status = np.select(rules, [TOO_SHORT, MISSING, FALLBACK], SCORED).astype(np.int8)
         count = np.select(rules[:2], [origins.observed, absent], 0).astype(np.int32)
         predicted[(status == TOO_SHORT) | (status == MISSING)] = np.nan

@@ -6,11 +6,15 @@ window, as in a window of the lake.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from include.errors import InputError
 from include.schema import WINDOW_COLUMNS
+from models.market import measure_market
 
 Codes = npt.NDArray[np.int32]
 
@@ -29,6 +33,10 @@ class RollingWindows:
         Sessions in a window.
     place
         File name, for the message.
+    market
+        Names of market-wide columns that stand behind a window's own: of all symbols of the upload.
+    precision
+        Of the windows.
 
     Raises
     ------
@@ -36,17 +44,27 @@ class RollingWindows:
         They would not fit into memory.
     """
 
-    def __init__(self, symbols: int, lookback: int, place: str) -> None:
-        needed = symbols * lookback * len(WINDOW_COLUMNS) * 4
+    def __init__(
+        self,
+        symbols: int,
+        lookback: int,
+        place: str,
+        *,
+        market: Sequence[str] = (),
+        precision: type[np.floating[Any]] = np.float32,
+    ) -> None:
+        needed = symbols * lookback * (len(WINDOW_COLUMNS) + len(market)) * np.dtype(precision).itemsize
         if needed > MEMORY_BYTES:
             rule = f"symbols times the model's lookback must fit into {MEMORY_BYTES >> 20:,} MiB of windows"
             raise InputError(rule, value=f"{symbols:,} symbols, {lookback} sessions", place=place)
-        self._ring = np.full((lookback, symbols, len(WINDOW_COLUMNS)), np.nan, dtype=np.float32)
+        self._names = tuple(market)
+        self._ring = np.full((lookback, symbols, len(WINDOW_COLUMNS)), np.nan, dtype=precision)
+        self._market = np.zeros((lookback, symbols, len(market)), dtype=precision)
         self._codes = [np.empty(0, np.int32) for _ in range(lookback)]
         self._observed = np.zeros(symbols, dtype=np.int32)
         self._sessions = 0
 
-    def advance(self, codes: Codes, values: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:
+    def advance(self, codes: Codes, values: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.int32]:
         """Take the next session.
 
         Parameters
@@ -68,10 +86,15 @@ class RollingWindows:
         self._ring[slot, codes] = values
         self._observed[codes] += 1
         self._codes[slot] = codes
+        if self._names:
+            self._market[slot] = measure_market(self._ring[[slot - 1, slot]], self._names)[1]
         self._sessions += 1
         return self._observed[codes]
 
-    def gather(self, codes: Codes) -> npt.NDArray[np.float32]:
-        """Give the windows of some symbols, float32 (n, lookback, 6), the newest session last, NaN where absent."""
+    def gather(self, codes: Codes) -> npt.NDArray[np.floating[Any]]:
+        """Give the windows of some symbols, (n, lookback, 6 + k), the newest session last, NaN where absent."""
         order = (self._sessions + np.arange(len(self._ring))) % len(self._ring)
-        return self._ring[order[None, :], codes[:, None]]
+        windows = self._ring[order[None, :], codes[:, None]]
+        if not self._names:
+            return windows
+        return np.concatenate([windows, self._market[order[None, :], codes[:, None]]], axis=-1)

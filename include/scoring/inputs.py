@@ -25,7 +25,7 @@ SYMBOL_ID = "symbol_id"
 VOCABULARY, FORECAST = "closecast.symbols", "closecast.targets"
 """Keys of the graph's metadata, in JSON: numbers by symbol, and a list of the targets that it forecasts (else all)."""
 
-_PRECISIONS = {"tensor(float)": np.float32, "tensor(double)": np.float64}
+_PRECISIONS: dict[str, type[np.floating[Any]]] = {"tensor(float)": np.float32, "tensor(double)": np.float64}
 
 
 def prepare_inputs(
@@ -48,7 +48,7 @@ def prepare_inputs(
         The graph asks for what is not known here.
     """
     first, *others = graph.get_inputs()
-    precision = _PRECISIONS.get(first.type, np.float32)
+    precision = read_precision(graph)
     named = name_windows(windows)
     inputs: dict[str, npt.NDArray[Any]] = {first.name: named.pop(INPUT_NAME).astype(precision, copy=False)}
     for each in others:
@@ -62,6 +62,11 @@ def prepare_inputs(
             )
         inputs[each.name] = _index_symbols(graph, symbols)
     return inputs
+
+
+def read_precision(graph: Any) -> type[np.floating[Any]]:
+    """Give the precision of the windows that a graph takes."""
+    return _PRECISIONS.get(graph.get_inputs()[0].type, np.float32)
 
 
 def name_windows(windows: npt.NDArray[np.floating[Any]]) -> dict[str, npt.NDArray[np.floating[Any]]]:

@@ -122,7 +122,9 @@ def add_market(cube: BarCube, model: ModelVersion, graph: Any = None) -> BarCube
     if not (names := read_market_columns(graph or _open_graph(model, 1))):
         return cube
     beside = np.full((*cube.values.shape[:2], len(names)), np.nan, dtype=np.float32)
-    beside[-model.lookback :] = measure_market(cube.values[-model.lookback :], names)
+    # The session before the window gives the return of its first, as it does where whole cubes are measured.
+    found = measure_market(cube.values[-model.lookback - 1 :], names)
+    beside[-model.lookback :] = found[-model.lookback :]
     return replace(cube, values=np.concatenate([cube.values, beside], axis=-1))
 
 

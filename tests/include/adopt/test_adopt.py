@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from mlflow.tracking import MlflowClient
 from typer.testing import CliRunner
 
 from include.adopt.adopt import Adopted, Files, adopt_model
+from include.answers.answer import predict_upload
 from include.cli import app
 from include.errors import InputError, NotFoundError
 from include.lake.predictions import read_run
@@ -231,3 +233,26 @@ def test_the_command_says_what_it_found(files: Files, adopted: Adopted) -> None:
     assert "Version 1: these files were adopted before" in shown
     assert "2 symbol(s); any other gets the last close and the reason" in shown
     assert json.loads(run(*words, "--json").stdout)["is_new"] is False
+
+
+def test_an_upload_is_answered_by_the_teams_own_model(
+    home: Settings, adopted: Adopted, small: Small, tmp_path: Path
+) -> None:
+    rows = make_history(N_ROWS, seed=1)
+    lines = [
+        f"{symbol},{LAST - timedelta(days=N_ROWS - 1 - day)},{','.join(map(repr, row))}"
+        for symbol in ("AAA", "other")
+        for day, row in enumerate(rows.tolist())
+    ]
+    upload = tmp_path / "upload.csv"
+    upload.write_text("\n".join(["symbol,date,open,high,low,close,volume,market", *lines]) + "\n")
+    report = predict_upload(home, upload, version=adopted.version)
+    frame = pd.read_csv(report.answer).set_index(["symbol", "index"])
+    own = frame.xs("AAA")
+    for index in (N_ROWS - 1, N_ROWS):
+        _, said = answer(rows[:index], small.scalers["AAA"])
+        assert own.loc[index, "pred_open"] == pytest.approx(said, rel=1e-6)
+    assert own.loc[N_ROWS, "status"] == "scored"
+    assert own.loc[N_ROWS, "pred_close"] == pytest.approx(rows[-1, 3])
+    unknown = frame.xs("other").loc[N_ROWS]
+    assert (unknown["status"], unknown["pred_open"]) == ("fallback", pytest.approx(rows[-1, 3]))

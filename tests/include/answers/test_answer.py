@@ -261,16 +261,16 @@ def test_a_version_that_is_not_there_is_not_found(ask: Ask) -> None:
         ask(make_lines("BTC", range(3)), version=99)
 
 
-def test_a_version_that_reads_more_than_windows_is_refused_by_name(
-    ask: Ask, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_market_wide_columns_are_of_the_uploads_own_symbols(
+    ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     graph = write_market_graph(tmp_path / "g.onnx", ("market_return", "cap_rank"), lookback=4)
     model = ModelVersion("closecast", 7, "market_window", 4, "0" * 64, onnx=graph)
     monkeypatch.setattr("include.answers.answer.resolve_version", lambda settings, version: model)
-    with pytest.raises(InputError, match=r"Received: market, which version 7 \(market_window\) reads too"):
-        ask(make_lines("BTC", range(12)))
-    assert not list(settings.answers.glob("*.csv"))
-    assert table_version(settings.lake, ADHOC_PREDICTIONS) is None
+    _, chart = ask([line for symbol in ("A", "B") for line in make_lines(symbol, range(12))])
+    last = chart[chart["val_open"].isna()]
+    assert last["status"].tolist() == ["scored", "scored"]
+    assert np.isfinite(last[["pred_open", "pred_close"]].to_numpy()).all()
 
 
 def test_what_is_too_much_for_memory_goes_by_files_and_says_the_same(

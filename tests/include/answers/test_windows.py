@@ -9,6 +9,7 @@ from include.answers import windows
 from include.answers.windows import RollingWindows
 from include.backtest.windows import build_windows
 from include.errors import InputError
+from models.market import MARKET_COLUMNS, join_market
 
 
 def test_windows_are_those_of_a_dense_cube() -> None:
@@ -29,3 +30,15 @@ def test_windows_that_would_not_fit_are_refused(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(windows, "MEMORY_BYTES", 1000)
     with pytest.raises(InputError, match=r"fit into 0 MiB of windows. Received: 9 symbols, 5 sessions \(in u.csv\)"):
         RollingWindows(9, 5, "u.csv")
+
+
+def test_market_wide_columns_are_those_of_the_whole_upload() -> None:
+    rng = np.random.default_rng(4)
+    bars = rng.lognormal(size=(9, 6, 6)).astype(np.float32)
+    bars[rng.random((9, 6)) < 0.2] = np.nan
+    rolling = RollingWindows(6, 3, "u.csv", market=MARKET_COLUMNS)
+    for session in bars:
+        codes = np.flatnonzero(np.isfinite(session[:, 0])).astype(np.int32)
+        rolling.advance(codes, session[codes])
+    found = rolling.gather(np.arange(6, dtype=np.int32))
+    np.testing.assert_allclose(found, join_market(bars, MARKET_COLUMNS)[-3:].swapaxes(0, 1), rtol=1e-6)
