@@ -313,7 +313,8 @@ def read_partitions(
     if not files:
         return pa.schema([_dictionary(fields.field(name)) for name in names]).empty_table()
     form = ds.ParquetFileFormat(read_options={"dictionary_columns": ["symbol"]})
-    return _open_files(table, files, form, fields.field(key)).to_table(columns=names)
+    shape = pa.schema([_dictionary(field) for field in fields])
+    return _open_files(table, files, form, fields.field(key), shape).to_table(columns=names)
 
 
 def iterate_partitions(table: DeltaTable, shape: Table, values: Sequence[date | str]) -> Iterator[pa.RecordBatch]:
@@ -348,7 +349,7 @@ def read_where(
         return pa.schema([fields.field(name) for name in names]).empty_table()
     files = [f"{table.table_uri.rstrip('/')}/{path}" for path in paths]
     (partition,) = table.metadata().partition_columns or (None,)
-    found = _open_files(table, files, ds.ParquetFileFormat(), fields.field(partition) if partition else None)
+    found = _open_files(table, files, ds.ParquetFileFormat(), fields.field(partition) if partition else None, fields)
     return found.to_table(columns=names, filter=(pc.field(key) >= low) & (pc.field(key) <= high))
 
 
@@ -360,6 +361,9 @@ def _open_files(
     fields: pa.Schema | None = None,
 ) -> ds.Dataset:
     """Open some of a table's files by Arrow's own file system.
+
+    In the schema that is given; by default in that of the first file, which an earlier release may have written with
+    fewer columns.
 
     Never by `to_pyarrow_table`: that reads through a file system written in Python, and an Arrow thread that frees its
     last buffer after the interpreter has ended aborts the process (seen in every second short command).
@@ -393,6 +397,5 @@ def read_opened(opened: DeltaTable | None, table: Table, *, columns: Sequence[st
     if opened is None or not files:
         return table.schema.empty_table().select(names)
     partition = table.schema.field(table.partition) if table.partition else None
-    # The schema is ours and not that of the first file, which an earlier release may have written with fewer columns.
     found = _open_files(opened, files, ds.ParquetFileFormat(), partition, table.schema).to_table(columns=names)
     return found.cast(pa.schema([table.schema.field(name) for name in names]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from include.lake.tables import (
     open_table,
     read_all,
     read_partitions,
+    read_where,
     replace_partitions,
     table_version,
 )
@@ -95,6 +97,20 @@ def test_a_read_gives_the_wanted_columns_in_their_order(lake: Path) -> None:
         assert rows.column_names == columns
         assert rows.schema.field("symbol").type == pa.dictionary(pa.int32(), pa.string())
         assert rows.num_rows == (2 if days == DAYS[:1] else 0)
+
+
+def test_files_from_before_a_column_have_null_in_it(tmp_path: Path) -> None:
+    younger = replace(BARS, schema=BARS.schema.append(pa.field("tag", pa.string())))
+    append_rows(tmp_path, BARS, bar_rows([bar_row("A", DAYS[0])]))
+    added = bar_rows([bar_row("B", DAYS[1])]).append_column("tag", pa.array(["new"]))
+    append_rows(tmp_path, younger, added)
+    opened = open_table(tmp_path, BARS)
+    for days, expected in ((DAYS[:1], {"A": None}), (DAYS[:2], {"A": None, "B": "new"})):
+        by_session = read_partitions(opened, "session", days)
+        by_symbol = read_where(opened, "symbol", "A", max(expected))
+        for rows in (by_session, by_symbol):
+            assert dict(zip(rows["symbol"].to_pylist(), rows["tag"].to_pylist(), strict=True)) == expected
+        assert pa.types.is_dictionary(by_session["symbol"].type)
 
 
 def test_a_table_that_was_never_written(tmp_path: Path) -> None:
