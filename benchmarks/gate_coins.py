@@ -84,6 +84,7 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, default=2000, help="of each kind")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
+    given.folder.mkdir(parents=True, exist_ok=True)
     losses, rng = measure_losses(read_file(given.data), given.folder), np.random.default_rng(given.seed)
     measured: dict[str, float] = {}
     for sessions in SESSIONS:

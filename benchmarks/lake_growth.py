@@ -30,7 +30,8 @@ from include.lake.asof import bars_as_of
 from include.lake.bars import open_bars, read_windows
 from include.lake.catalog import append_operation
 from include.lake.compact import compact_small
-from include.lake.tables import BARS, UPLOADS, commit_files, write_file
+from include.lake.data_files import commit_files, write_file
+from include.lake.tables import BARS, UPLOADS
 from include.schema import WINDOW_COLUMNS
 from include.settings import Settings
 
@@ -51,7 +52,7 @@ def make_session(session: date, symbols: int) -> pa.Table:
     wide = np.exp(np.abs(rng.normal(0, 0.01, (2, symbols))))
     prices = [opened, np.maximum(opened, close) * wide[0], np.minimum(opened, close) / wide[1], close]
     names = ("symbol", "session", *WINDOW_COLUMNS)
-    symbol = pa.array([f"sim{number:05d}" for number in range(symbols)])
+    symbol = pa.array([f"sim{number:07d}" for number in range(symbols)])
     day = pa.repeat(pa.scalar(session, pa.date32()), symbols)
     volume = level * np.exp(rng.normal(5, 1, symbols))
     return pa.table([symbol, day, *prices, volume, volume * 100], names=names)

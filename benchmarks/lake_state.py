@@ -18,7 +18,8 @@ from include.errors import NotFoundError
 from include.lake.asof import bars_as_of
 from include.lake.catalog import find_committed, read_operations
 from include.lake.quarantine import QuarantineFilter, read_quarantine
-from include.lake.tables import RESTATEMENTS, read_opened
+from include.lake.reads import read_opened
+from include.lake.tables import RESTATEMENTS
 from include.settings import Settings
 
 _MOMENTS = {"ingested_at", "quarantined_at", "restated_at", "started_at", "finished_at"}

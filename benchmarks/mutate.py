@@ -27,7 +27,8 @@ from include.console import build_table, out
 from include.errors import InputError
 from include.ingest.ingest import ingest_upload
 from include.lake.catalog import find_committed
-from include.lake.tables import BARS, QUARANTINE, list_files, read_opened
+from include.lake.reads import list_files, read_opened
+from include.lake.tables import BARS, QUARANTINE
 from include.settings import PROJECT_ROOT, Settings
 from include.uploads.read import read_upload
 

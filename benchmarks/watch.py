@@ -33,8 +33,9 @@ from include.backtest.walk_forward import walk_forward
 from include.console import build_table, out
 from include.ingest.ingest import ingest_upload
 from include.lake.bars import BarCube, open_bars, read_cube
+from include.lake.data_files import commit_files, write_file
 from include.lake.files import list_sessions
-from include.lake.tables import OUTCOMES, commit_files, write_file
+from include.lake.tables import OUTCOMES
 from include.market.exchange import simulate_exchange, write_exchange
 from include.monitoring.breaches import JUDGED_SESSIONS, WATCHED_SESSIONS, Breach, judge_signals
 from include.monitoring.signals import COLUMNS, measure_signals

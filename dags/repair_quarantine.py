@@ -52,7 +52,7 @@ def bring_back(params=None, dag_run=None):
 )
 def repair_quarantine():
     """Bring rows back, then score what they touch."""
-    score_again.partial(asked_by="{{ run_id }}").expand(session=bring_back())
+    score_again.partial(asked_by="{{ dag.dag_id }}/{{ run_id }}").expand(session=bring_back())
 
 
 repair_quarantine()

@@ -49,7 +49,7 @@ def roll_back(params=None, dag_run=None):
 )
 def rollback_model():
     """Roll back, then score what was asked for."""
-    score_again.partial(asked_by="{{ run_id }}").expand(session=roll_back())
+    score_again.partial(asked_by="{{ dag.dag_id }}/{{ run_id }}").expand(session=roll_back())
 
 
 rollback_model()

@@ -19,7 +19,8 @@ from deltalake.transaction import AddAction
 
 from include.answers.forecast import FALLBACK, STATUSES, Forecasts, say_reason
 from include.ingest.keys import rank_texts
-from include.lake.tables import ADHOC_PREDICTIONS, append_rows, commit_files, write_file
+from include.lake.data_files import commit_files, write_file
+from include.lake.tables import ADHOC_PREDICTIONS, append_rows
 from include.provenance import code_version, environment_hash
 from include.registry.artifact import ModelVersion
 from include.schema import TARGETS

@@ -18,8 +18,9 @@ from include.audit.window import WindowRow, read_window
 from include.errors import NotFoundError
 from include.lake.bars import open_bars
 from include.lake.predictions import read_forecasts
+from include.lake.reads import read_partitions
 from include.lake.runs import ORDER, Run
-from include.lake.tables import OUTCOMES, find_table, read_partitions
+from include.lake.tables import OUTCOMES, find_table
 from include.schema import BOUNDS, LEVELS, TARGETS
 from include.settings import Settings
 

@@ -20,9 +20,11 @@ from include.errors import ClosecastError
 from include.ingest.store import open_kept
 from include.lake.bars import open_bars
 from include.lake.catalog import find_operation
+from include.lake.data_files import named_hash
 from include.lake.files import choose_sessions, list_sessions, read_file
+from include.lake.reads import list_files
 from include.lake.runs import Run
-from include.lake.tables import BARS, Table, find_table, list_files, named_hash
+from include.lake.tables import BARS, Table, find_table
 from include.registry.artifact import hash_file
 from include.schema import WINDOW_COLUMNS
 from include.settings import Settings

@@ -16,8 +16,9 @@ from include.lake.bars import open_bars, sessions_up_to
 from include.lake.catalog import read_operations
 from include.lake.files import choose_sessions
 from include.lake.identity_file import load_kept_changes
+from include.lake.reads import read_partitions
 from include.lake.runs import Run
-from include.lake.tables import VALIDATIONS, find_table, read_partitions
+from include.lake.tables import VALIDATIONS, find_table
 from include.schema import WINDOW_COLUMNS
 from include.settings import Settings
 

@@ -53,7 +53,8 @@ def _newest_commit(log: Path) -> str | None:
 def _count_rows(lake: Path, _newest_commit: str) -> dict[date, int]:
     """Count the rows of each session by the table's log, without opening a file of it."""
     from include.lake.catalog import find_committed
-    from include.lake.tables import BARS, list_files
+    from include.lake.reads import list_files
+    from include.lake.tables import BARS
 
     bars = find_committed(lake, BARS)
     if bars is None:

@@ -26,17 +26,10 @@ from include.ingest.levels import REASON, PriceLevels
 from include.ingest.merge import merge_sessions
 from include.ingest.refusals import QuarantineChanges, RefusedRows
 from include.lake.catalog import LakeState, find_committed
+from include.lake.data_files import commit_files, read_file, remove_file, write_file
 from include.lake.files import list_sessions
-from include.lake.tables import (
-    BARS,
-    RESTATEMENTS,
-    append_rows,
-    commit_files,
-    read_file,
-    read_partitions,
-    remove_file,
-    write_file,
-)
+from include.lake.reads import read_partitions
+from include.lake.tables import BARS, RESTATEMENTS, append_rows
 from include.uploads.spill import Spill
 
 _WRITERS = 2

@@ -20,7 +20,7 @@ from include.ingest.judge import LEVEL
 from include.ingest.keys import Mask, Rows
 from include.lake.asof import read_rows
 from include.lake.files import list_sessions
-from include.lake.tables import read_where
+from include.lake.reads import read_where
 from include.quality.continuity import CONFIRMATIONS, LEVEL_LIMIT, Level, LevelRows, judge_levels
 from include.schema import BARS, QUARANTINE, WINDOW_COLUMNS
 

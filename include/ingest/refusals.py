@@ -20,7 +20,8 @@ import pyarrow.compute as pc
 from include.ingest.judge import Refusal
 from include.ingest.keys import Rows, sort_keys
 from include.lake.catalog import LakeState, find_committed
-from include.lake.tables import QUARANTINE, iterate_partitions, read_partitions, read_where, replace_partitions
+from include.lake.reads import iterate_partitions, read_partitions, read_where
+from include.lake.tables import QUARANTINE, replace_partitions
 from include.uploads.row_store import REFUSED
 from include.uploads.spill import Spill
 

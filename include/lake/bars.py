@@ -6,7 +6,7 @@ no row is a row of NaN, so that a model sees what was missing and when.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -26,7 +26,7 @@ from include.lake.dense import locate_sessions, read_floats
 from include.lake.files import session_values
 from include.lake.identity import NO_CHANGES, SymbolChanges
 from include.lake.tables import BARS
-from include.schema import WINDOW_COLUMNS
+from include.schema import TARGETS, WINDOW_COLUMNS
 
 MOST_MISSING = 2
 """Sessions that a window may lack before its symbol is too short to be forecast, in training as in scoring."""
@@ -130,6 +130,7 @@ def read_cube(
     sessions: Sequence[date],
     *,
     window: int | None = None,
+    whole: int | None = None,
     changes: SymbolChanges = NO_CHANGES,
     precision: type[np.floating[Any]] = np.float32,
 ) -> BarCube:
@@ -144,29 +145,38 @@ def read_cube(
     window
         Give `values` for the newest `window` sessions alone (all by default): what a model looks back on is often less
         than what decides whether a symbol is still listed. Where there are fewer sessions, NaN stands before them.
+    whole
+        Read every column of the newest `whole` sessions alone (all of the window by default): of those before them in
+        the window open and close, NaN in the other columns.
     changes
         Renames and redenominations; those known at the newest session are applied.
     precision
         Of `values`: the lake's own is float64, which a graph may ask for.
     """
-    kept = list(sessions)[-(window or len(sessions)) :]
-    older = list(sessions)[: len(sessions) - len(kept)]
-    known = changes.known_at(sessions[-1]) if sessions else NO_CHANGES
-    recent = read_rows(bars, kept, ["session", "symbol", *WINDOW_COLUMNS], changes=known, as_of=date.max)
-    seen = read_rows(bars, older, ["session", "symbol", "close"], changes=known, as_of=date.max)
-    symbols, (recent_code, seen_code) = _encode_symbols(recent, seen)
     length = window or len(sessions)
-    values = np.full((length, len(symbols), len(WINDOW_COLUMNS)), np.nan, dtype=precision)
-    position, seen_position = locate_sessions(recent, sessions), locate_sessions(seen, sessions)
-    _scatter(values, position - len(sessions) + length, recent_code, recent, WINDOW_COLUMNS)
-    last_seen = np.full(len(symbols), -1, dtype=np.int64)
-    np.maximum.at(last_seen, seen_code, seen_position)
-    np.maximum.at(last_seen, recent_code, position)
-    last_close = np.full(len(symbols), np.nan)
-    for table, codes, at in ((seen, seen_code, seen_position), (recent, recent_code, position)):
-        newest = last_seen[codes] == at
-        last_close[codes[newest]] = read_floats(table, "close")[newest]
-    return BarCube(values, kept, symbols, last_close, last_seen, int(bars.version()))
+    known = changes.known_at(sessions[-1]) if sessions else NO_CHANGES
+    begins = max(len(sessions) - length, 0)
+    full = max(len(sessions) - (whole or length), begins)
+    parts = [
+        (("close",), sessions[:begins]),
+        (TARGETS, sessions[begins:full]),
+        (WINDOW_COLUMNS, sessions[full:]),
+    ]
+    tables = [
+        read_rows(bars, some, ["session", "symbol", *columns], changes=known, as_of=date.max) for columns, some in parts
+    ]
+    names, codes = _encode_symbols(*tables)
+    values = np.full((length, len(names), len(WINDOW_COLUMNS)), np.nan, dtype=precision)
+    last_seen, last_close = np.full(len(names), -1, dtype=np.int64), np.full(len(names), np.nan)
+    for (columns, some), table, code in zip(parts, tables, codes, strict=True):
+        for session, start, stop in _split_sessions(table, some):
+            rows, at, seen = table.slice(start, stop - start), code[start:stop], sessions.index(session)
+            # Within a session a symbol comes once, and the sessions come oldest first.
+            last_seen[at], last_close[at] = seen, read_floats(rows, "close")
+            for axis, name in enumerate(WINDOW_COLUMNS):
+                if seen >= begins and name in columns:
+                    values[seen - len(sessions), at, axis] = read_floats(rows, name)
+    return BarCube(values, list(sessions[begins:]), names, last_close, last_seen, int(bars.version()))
 
 
 def read_windows(
@@ -215,28 +225,55 @@ def read_windows(
 
 def _scatter(
     values: npt.NDArray[np.floating[Any]],
-    first: npt.NDArray[np.int64],
-    second: npt.NDArray[np.int64],
+    first: npt.NDArray[np.integer],
+    second: npt.NDArray[np.integer],
     rows: pa.Table,
     columns: Sequence[str],
 ) -> None:
     """Write each row's columns to its place (first, second) of a dense array."""
     flat = values.reshape(-1, len(columns))
-    place = first * values.shape[1] + second
+    place = first.astype(np.int64) * values.shape[1] + second
     for axis, name in enumerate(columns):
         flat[place, axis] = read_floats(rows, name)
 
 
-def _encode_symbols(*tables: pa.Table) -> tuple[npt.NDArray[np.object_], list[npt.NDArray[np.int64]]]:
+def _split_sessions(table: pa.Table, sessions: Sequence[date]) -> Iterator[tuple[date, int, int]]:
+    """Give the first row of each session and the first after it; rows come by session, oldest first."""
+    days = table["session"].cast(pa.int32()).to_numpy()
+    known = np.array(sessions, dtype="datetime64[D]").astype(days.dtype)
+    return zip(sessions, np.searchsorted(days, known), np.searchsorted(days, known, side="right"), strict=True)
+
+
+def _encode_symbols(*tables: pa.Table) -> tuple[npt.NDArray[np.object_], list[npt.NDArray[np.int32]]]:
     """Give each row the position of its symbol among the sorted symbols of all tables."""
     chunks = [chunk for table in tables for chunk in table["symbol"].chunks]
-    encoded = pa.chunked_array(chunks, tables[0]["symbol"].type).unify_dictionaries().combine_chunks()
-    indices = encoded.indices.to_numpy()
-    order = pc.sort_indices(encoded.dictionary).to_numpy()
+    union, places = _unite_dictionaries([chunk.dictionary for chunk in chunks])
+    indices = [place[chunk.indices.to_numpy()] for place, chunk in zip(places, chunks, strict=True)]
     # A dictionary may hold names of rows that were filtered out.
-    order = order[np.bincount(indices, minlength=len(order))[order] > 0]
-    rank = np.empty(len(encoded.dictionary), dtype=np.int64)
+    used = np.zeros(len(union), dtype=bool)
+    for some in indices:
+        used[some] = True
+    order = pc.sort_indices(union).to_numpy()
+    order = order[used[order]]
+    rank = np.empty(len(union), dtype=np.int32)
     rank[order] = np.arange(len(order))
-    codes = rank[indices]
+    codes = rank[np.concatenate([np.empty(0, dtype=np.int32), *indices])]
     bounds = np.cumsum([table.num_rows for table in tables])[:-1]
-    return encoded.dictionary.take(pa.array(order)).to_numpy(zero_copy_only=False), list(np.split(codes, bounds))
+    return union.take(pa.array(order)).to_numpy(zero_copy_only=False), list(np.split(codes, bounds))
+
+
+def _unite_dictionaries(dictionaries: Sequence[pa.Array]) -> tuple[pa.Array, list[npt.NDArray[np.int32]]]:
+    """Return all names once, and for each dictionary where its names are among them; one like the last costs nothing.
+
+    To compare a million names takes milliseconds, to hash them a good part of a second.
+    """
+    distinct: list[pa.Array] = []
+    which = []
+    for dictionary in dictionaries:
+        if not distinct or not (dictionary is distinct[-1] or dictionary.equals(distinct[-1])):
+            distinct.append(dictionary)
+        which.append(len(distinct) - 1)
+    own = [pa.DictionaryArray.from_arrays(np.arange(len(each), dtype=np.int32), each) for each in distinct]
+    united = pa.chunked_array(own, pa.dictionary(pa.int32(), pa.string())).unify_dictionaries()
+    places = [chunk.indices.to_numpy() for chunk in united.chunks]
+    return (united.chunk(0).dictionary if own else pa.array([], pa.string())), [places[number] for number in which]

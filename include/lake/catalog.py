@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable
 
 from include.errors import InputError, NotFoundError
+from include.lake.reads import list_files, read_where
 from include.lake.tables import (
     BARS,
     QUARANTINE,
@@ -28,10 +29,8 @@ from include.lake.tables import (
     Table,
     append_rows,
     find_table,
-    list_files,
     not_written,
     open_table,
-    read_where,
 )
 
 NEUTRAL = "closecast.neutral"

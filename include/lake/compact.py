@@ -21,8 +21,10 @@ from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties
 from filelock import FileLock
 
 from include.lake.catalog import NEUTRAL
+from include.lake.data_files import commit_files, write_file
 from include.lake.files import partition_values
-from include.lake.tables import BARS, Table, commit_files, find_table, list_files, read_partitions, write_file
+from include.lake.reads import list_files, read_partitions
+from include.lake.tables import BARS, Table, find_table
 
 SMALL_FILES = 50
 """Small files that an unpartitioned table may have before `compact_small` merges them."""

@@ -12,12 +12,13 @@ from datetime import date
 from pathlib import Path
 from urllib.parse import unquote
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
-from include.lake.tables import list_files
+from include.lake.reads import list_files
 
 READERS = 2
 """Threads that decode files; Arrow lets go of the interpreter while it does."""
@@ -55,16 +56,37 @@ def choose_sessions(table: DeltaTable, sessions: Sequence[date]) -> list[tuple[d
 
 
 def read_file(path: Path, columns: Sequence[str], *, symbols: pa.Array | None = None) -> pa.Table:
-    """Read some columns of one data file, symbol dictionary encoded, of some symbols or of all."""
-    with pq.ParquetFile(path, read_dictionary=["symbol"]) as file:
+    """Read some columns of one data file of bars, as `read_files` does."""
+    return read_files([path], columns, symbols=symbols)[0]
+
+
+def read_files(paths: Sequence[Path], columns: Sequence[str], *, symbols: pa.Array | None = None) -> list[pa.Table]:
+    """Read some columns of several data files of bars, of some symbols or of all.
+
+    Returns
+    -------
+    list of pyarrow.Table
+        One a file, in their order. symbol comes dictionary encoded; files that follow one another with the same
+        symbols share the dictionary.
+    """
+    with ThreadPoolExecutor(READERS, thread_name_prefix="lake-read") as readers:
+        parts = list(readers.map(lambda path: _read_file(path, columns, symbols), paths))
+    if "symbol" not in columns:
+        return parts
+    shared: pa.Array | None = None
+    for number, part in enumerate(parts):
+        own = part["symbol"].combine_chunks()
+        shared = shared if shared is not None and shared.equals(own) else own
+        # A file has a symbol once, so it is its own dictionary: to hash a million names takes ten times the read.
+        encoded = pa.DictionaryArray.from_arrays(np.arange(len(own), dtype=np.int32), shared)
+        parts[number] = part.set_column(part.column_names.index("symbol"), "symbol", encoded)
+    return parts
+
+
+def _read_file(path: Path, columns: Sequence[str], symbols: pa.Array | None) -> pa.Table:
+    with pq.ParquetFile(path) as file:
         names = list(dict.fromkeys([*columns, "symbol"])) if symbols is not None else list(columns)
         rows = file.read(columns=names, use_threads=False)
     if symbols is not None:
         rows = rows.filter(pc.is_in(rows["symbol"], symbols))
     return rows.select(list(columns))
-
-
-def read_files(paths: Sequence[Path], columns: Sequence[str], *, symbols: pa.Array | None = None) -> list[pa.Table]:
-    """Read some columns of several data files; a table each, in their order."""
-    with ThreadPoolExecutor(READERS, thread_name_prefix="lake-read") as readers:
-        return list(readers.map(lambda path: read_file(path, columns, symbols=symbols), paths))

@@ -8,8 +8,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from include.lake.reads import read_partitions, read_where
 from include.lake.runs import Run, require_run
-from include.lake.tables import PREDICTIONS, Table, open_table, read_partitions, read_where
+from include.lake.tables import PREDICTIONS, Table, open_table
 
 
 def read_newest_run(lake: Path, as_of: date, *, table: Table = PREDICTIONS) -> pa.Table:

@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 
 from include.errors import InputError, NotFoundError
 from include.lake.catalog import find_committed, read_operations
-from include.lake.tables import QUARANTINE, list_files, read_partitions, read_where
+from include.lake.reads import list_files, read_partitions, read_where
+from include.lake.tables import QUARANTINE
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,9 @@ import pyarrow.compute as pc
 from include.lake.catalog import find_committed, find_operation
 from include.lake.files import list_sessions
 from include.lake.predictions import read_newest_run
+from include.lake.reads import read_partitions, read_where
 from include.lake.runs import scored_sessions
-from include.lake.tables import (
-    BARS,
-    PREDICTIONS,
-    RESTATEMENTS,
-    open_table,
-    read_partitions,
-    read_where,
-)
+from include.lake.tables import BARS, PREDICTIONS, RESTATEMENTS, open_table
 
 _COLUMNS = [
     *("as_of", "target_session", "symbol", "run_id", "model_kind", "model_version"),

@@ -20,24 +20,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from deltalake import DeltaTable
 from deltalake.transaction import AddAction
 from filelock import FileLock
 
 from include.errors import NotFoundError
 from include.lake.chain import GENESIS, hash_row
 from include.lake.compact import compact_small
-from include.lake.tables import (
-    ADHOC_PREDICTIONS,
-    PREDICTIONS,
-    SCORING_RUNS,
-    Table,
-    append_rows,
-    commit_files,
-    find_table,
-    list_files,
-    read_where,
-    write_file,
-)
+from include.lake.data_files import commit_files, write_file
+from include.lake.reads import list_files, read_where
+from include.lake.tables import ADHOC_PREDICTIONS, PREDICTIONS, SCORING_RUNS, Table, append_rows, find_table
 from include.schema import BOUNDS
 
 CONTENT = ("target_session", "symbol", "target", "predicted", *BOUNDS, "last_close", "volatility", "status", "reason")
@@ -45,6 +37,9 @@ CONTENT = ("target_session", "symbol", "target", "predicted", *BOUNDS, "last_clo
 
 RUN_ID = "closecast.run_id"
 """Metadata key of the commit that brings a run's forecasts into their table."""
+
+MERGED_AFTER = 50
+"""Runs between looks for small files of `scoring_runs` that want merging."""
 
 ORDER = [("symbol", "ascending"), ("target_session", "ascending"), ("target", "descending")]
 """Of a run's rows as they are written: the open before the close."""
@@ -125,27 +120,31 @@ def commit_run(lake: Path, run: Run, parts: Sequence[Part]) -> Run:
     """
     lake.mkdir(parents=True, exist_ok=True)
     with FileLock(lake / ".scoring_runs.lock"):
-        known = find_run(lake, run.run_id)
-        if known is not None:
+        opened = find_table(lake, SCORING_RUNS)
+        if opened is not None and (known := _read_run(opened, run.run_id)) is not None:
             return known
         commit_files(lake, run.table, [part.file for part in parts], metadata={RUN_ID: run.run_id})
-        before = newest_run(lake)
-        written = replace(run, content_sha256=join_hashes([part.sha256 for part in parts]))
-        if before is not None:
-            written = replace(written, sequence=before.sequence + 1, previous_hash=before.hash)
-        else:
-            written = replace(written, sequence=1)
+        before = _read_newest(opened) if opened is not None else None
+        written = replace(
+            run,
+            content_sha256=join_hashes([part.sha256 for part in parts]),
+            sequence=before.sequence + 1 if before else 1,
+            previous_hash=before.hash if before else GENESIS,
+        )
         written = replace(written, hash=hash_row(asdict(written)))
         append_rows(lake, SCORING_RUNS, pa.Table.from_pylist([asdict(written)], schema=SCORING_RUNS.schema))
-    compact_small(lake, SCORING_RUNS)
+    if written.sequence % MERGED_AFTER == 0:  # opening a table to count its files takes as long as the row itself
+        compact_small(lake, SCORING_RUNS)
     return written
 
 
 def newest_run(lake: Path) -> Run | None:
     """Return the newest run of all."""
     opened = find_table(lake, SCORING_RUNS)
-    if opened is None:
-        return None
+    return None if opened is None else _read_newest(opened)
+
+
+def _read_newest(opened: DeltaTable) -> Run:
     newest = pc.max(list_files(opened)["max.sequence"]).as_py()
     return _read(read_where(opened, "sequence", newest, newest))[-1]
 
@@ -153,7 +152,11 @@ def newest_run(lake: Path) -> Run | None:
 def find_run(lake: Path, run_id: str) -> Run | None:
     """Return a run by its id."""
     opened = find_table(lake, SCORING_RUNS)
-    found = _read(read_where(opened, "run_id", run_id, run_id)) if opened else []
+    return None if opened is None else _read_run(opened, run_id)
+
+
+def _read_run(opened: DeltaTable, run_id: str) -> Run | None:
+    found = _read(read_where(opened, "run_id", run_id, run_id))
     return found[0] if found else None
 
 

@@ -22,12 +22,14 @@ from include.backtest.intervals import scale_errors
 from include.errors import InputError
 from include.lake.bars import open_bars
 from include.lake.catalog import read_operations
+from include.lake.data_files import commit_files, write_file
 from include.lake.files import list_sessions, partition_values
 from include.lake.identity import SymbolChanges
 from include.lake.identity_file import load_symbol_changes
 from include.lake.predictions import read_forecasts
+from include.lake.reads import list_files, read_partitions
 from include.lake.runs import ORDER, Run, find_newest_run, most_horizons
-from include.lake.tables import OUTCOMES, commit_files, find_table, list_files, read_partitions, write_file
+from include.lake.tables import OUTCOMES, find_table
 from include.market.sessions import next_session, previous_session
 from include.schema import LEVELS, TARGETS, Status
 from include.settings import Settings

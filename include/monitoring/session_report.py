@@ -21,8 +21,9 @@ from include.errors import NotFoundError
 from include.files import write_atomically
 from include.lake.catalog import find_committed
 from include.lake.quarantine import QuarantineFilter, count_quarantine, read_quarantine
+from include.lake.reads import read_where
 from include.lake.restatements import describe_cell
-from include.lake.tables import RESTATEMENTS, read_where
+from include.lake.tables import RESTATEMENTS
 from include.monitoring.breaches import WATCHED_SESSIONS, Breach, find_limit
 from include.monitoring.chart import draw_chart
 from include.monitoring.messages import describe_began

@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 from include.backtest.cohorts import split_deciles
 from include.errors import InputError
 from include.lake.files import list_sessions
-from include.lake.tables import OUTCOMES, find_table, read_partitions
+from include.lake.reads import read_partitions
+from include.lake.tables import OUTCOMES, find_table
 from include.schema import LEVELS, TARGETS, Status
 from include.settings import Settings
 

@@ -18,7 +18,7 @@ from deltalake import DeltaTable
 
 from include.lake.bars import sessions_up_to
 from include.lake.dense import locate_sessions, read_floats
-from include.lake.tables import read_partitions
+from include.lake.reads import read_partitions
 from include.market.sessions import sessions_between
 from include.quality.continuity import find_moves
 from include.quality.drift import DriftReference

@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.errors import BlockedError, NotFoundError
-from include.lake.tables import VALIDATIONS, append_rows, open_table, read_partitions
+from include.lake.reads import read_partitions
+from include.lake.tables import VALIDATIONS, append_rows, open_table
 
 EXAMPLES = 20
 """Names that a result keeps."""

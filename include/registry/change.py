@@ -172,7 +172,7 @@ def fetch_registered(
     require_graph(settings, state, version, graph)
     found = fetch_artifact(settings, describe_version(settings, version, state.versions[version].tags))
     assert found.onnx is not None  # it was fetched
-    if misfit := find_misfit(found.onnx, lookback=found.lookback):
+    if misfit := find_misfit(found.onnx, lookback=found.lookback, horizons=found.horizons):
         rule = f"a version's graph must turn windows (n, {found.lookback}, 6) into log returns (n, 2)"
         raise NotFoundError(rule, value=misfit, place=f"{settings.model_name} version {version}")
     return found

@@ -8,23 +8,21 @@ put elsewhere breaks the chain; lines cut off at the end are missed by whoever w
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 
 from include.disk import explain_disk
 from include.errors import NotFoundError
+from include.lake.chain import GENESIS, find_chain_faults, hash_row
 from include.lake.compact import compact_small
-from include.lake.tables import PROMOTIONS, add_missing_columns, append_rows, read_all
+from include.lake.reads import read_all
+from include.lake.tables import PROMOTIONS, add_missing_columns, append_rows
 from include.settings import Settings
-
-GENESIS = "0" * 64
-"""What the first line has in place of the hash of the one before."""
 
 ANCHOR = "closecast.ledger."
 """How the tags begin that hold the newest line of a home's ledger."""
@@ -78,14 +76,11 @@ class Line:
 
 def hash_line(line: Line) -> str:
     """Return the SHA-256 of a line's own words and the hash before it, as hexadecimal text."""
-    said = {key: _plain(value) for key, value in asdict(line).items() if key != "hash"}
-    if line.graph_sha256 is None:  # an earlier release hashed its lines without
-        del said["graph_sha256"]
-    return hashlib.sha256(json.dumps(said, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    return _hash(asdict(line))
 
 
-def _plain(value: Any) -> Any:
-    return value.astimezone(UTC).isoformat(timespec="microseconds") if isinstance(value, datetime) else value
+# An earlier release hashed its lines without the graph's.
+_hash = partial(hash_row, optional=("graph_sha256",))
 
 
 def read_ledger(settings: Settings) -> list[Line]:
@@ -163,16 +158,7 @@ def list_served(lines: Sequence[Line]) -> list[int]:
 
 def find_faults(lines: Sequence[Line]) -> list[str]:
     """Say where a ledger is not as it was written, in a sentence each; none where it is whole."""
-    faults, previous, expected = [], GENESIS, 1
-    for line in lines:
-        if line.hash != hash_line(line):
-            faults.append(f"line {line.sequence} was changed after it was written")
-        if line.sequence != expected:
-            faults.append(f"line {expected} must come where line {line.sequence} does: missing, doubled or reordered")
-        elif line.previous_hash != previous:
-            faults.append(f"line {line.sequence} does not follow the line before it")
-        previous, expected = line.hash, line.sequence + 1
-    return faults
+    return find_chain_faults([asdict(line) for line in lines], noun="line", hash_of=_hash)
 
 
 def find_anchor_faults(lines: Sequence[Line], anchor: str | None) -> list[str]:

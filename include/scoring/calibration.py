@@ -30,7 +30,8 @@ from include.backtest.residuals import RESIDUALS, Residuals, read_residuals
 from include.errors import NotFoundError
 from include.lake.compact import compact_small
 from include.lake.files import list_sessions
-from include.lake.tables import CALIBRATIONS, OUTCOMES, append_rows, find_table, list_files, read_partitions, read_where
+from include.lake.reads import list_files, read_partitions, read_where
+from include.lake.tables import CALIBRATIONS, OUTCOMES, append_rows, find_table
 from include.registry.artifact import ModelVersion
 from include.registry.reference import fetch_beside
 from include.schema import LEVELS, TARGETS

@@ -10,8 +10,9 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from include.files import place_file
+from include.lake.reads import read_partitions
 from include.lake.runs import Run, list_runs, scored_sessions
-from include.lake.tables import OUTCOMES, PREDICTIONS, find_table, open_table, read_partitions
+from include.lake.tables import OUTCOMES, PREDICTIONS, find_table, open_table
 from include.schema import TARGETS
 from include.scoring.publish import copy_published
 from include.settings import Settings

@@ -65,7 +65,7 @@ def run_graph(
     return result
 
 
-def find_misfit(path: Path, *, lookback: int) -> str | None:
+def find_misfit(path: Path, *, lookback: int, horizons: int = 1) -> str | None:
     """Run a graph over one window and over three; say why it cannot be run so, None where it can.
 
     What it makes of them does not count: no number is an answer too, in place of which the last close is published.
@@ -75,7 +75,7 @@ def find_misfit(path: Path, *, lookback: int) -> str | None:
         columns = len(WINDOW_COLUMNS) + len(read_market_columns(graph))
         for count in (1, 3):
             windows = np.ones((count, lookback, columns), dtype=np.float32)
-            run_graph(graph, windows, symbols=[""] * count)
+            run_graph(graph, windows, symbols=[""] * count, horizons=horizons)
     except Exception as error:  # noqa: BLE001  # ONNX Runtime's own have no common class besides it
         return " ".join(str(error).split())[:200]
     return None

@@ -20,25 +20,26 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.transaction import AddAction
 
 from include.errors import LeakError
 from include.lake.bars import open_bars
 from include.lake.catalog import append_operation
+from include.lake.data_files import commit_files, write_file
 from include.lake.files import choose_sessions, list_sessions
 from include.lake.identity import SymbolChange
 from include.lake.identity_file import keep_symbol_changes, load_kept_changes, load_symbol_changes
+from include.lake.reads import read_partitions
 from include.lake.runs import find_newest_run
-from include.lake.tables import BARS, PREDICTIONS, UPLOADS, commit_files, read_partitions, write_file
+from include.lake.tables import BARS, PREDICTIONS, UPLOADS
 from include.registry.resolve import resolve_version
 from include.schema import PRICES
 from include.scoring.plan import Plan, pin_run
-from include.scoring.shard import read_universe, score_shard
+from include.scoring.shard import read_universe, score_shard, score_symbols, sessions_read
 from include.settings import Settings
 
-FARTHEST_BACK = 5
+FARTHEST_BACK = 3
 """Sessions before the one that is scored, of which one is chosen by the day."""
 
 SAMPLE = 64
@@ -46,6 +47,9 @@ SAMPLE = 64
 
 NOISE = 0.5
 """Standard deviation of the log of what a spoilt price is multiplied by."""
+
+SPARE = 10
+"""Older sessions that the other lake has beyond those that a score reads."""
 
 _COMPARED = ("symbol", "target_session", "target", "predicted", "last_close", "volatility", "status", "reason")
 
@@ -85,9 +89,9 @@ def check_future(settings: Settings, as_of: date) -> Sentinel | None:
     version = run.bars_version if run else int(newest.version())
     plan = pin_run(settings, session, PREDICTIONS, resolve_version(settings), bars_version=version)
     plan = replace(plan, shards=1)
-    symbols = read_universe(settings, plan)[0].symbols
-    plan = replace(plan, symbols=tuple(random.permutation(symbols)[:SAMPLE]))
-    was = score_shard(settings, plan)
+    cube, universe = read_universe(settings, plan)
+    plan = replace(plan, symbols=tuple(random.permutation(cube.symbols)[:SAMPLE]))
+    was = score_symbols(settings, plan, cube, universe)
     settings.scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="sentinel-", dir=settings.scratch) as folder:
         again = score_shard(*_spoil(settings, plan, Path(folder), random))
@@ -100,8 +104,8 @@ def _spoil(settings: Settings, plan: Plan, home: Path, random: np.random.Generat
     other = settings.model_copy(update={"home": home, "symbol_changes": None})
     bars, newest = open_bars(settings.lake, version=plan.bars_version), open_bars(settings.lake)
     before = [day for day in list_sessions(bars) if day <= plan.as_of]
-    reach = max(settings.universe_sessions, plan.model.lookback) * 2
-    linked = [_link_file(day, path, other) for day, path in choose_sessions(bars, before[-reach:])]
+    reach = sessions_read(settings, plan.model.lookback) + SPARE
+    linked = _link_files(bars, before[-reach:], other)
     later = [day for day in list_sessions(newest) if day > plan.as_of]
     then = commit_files(other.lake, BARS, [*linked, *(_spoil_session(newest, day, other, random) for day in later)])
     _name_version(other, 1, then)
@@ -110,20 +114,15 @@ def _spoil(settings: Settings, plan: Plan, home: Path, random: np.random.Generat
     return other, replace(plan, bars_version=then, reference_version=_change_later(settings, other, plan, later))
 
 
-def _link_file(session: date, path: Path, other: Settings) -> AddAction:
-    """Let a data file be part of the other table too."""
-    name = f"{BARS.partition}={session.isoformat()}/{path.name}"
-    target = Path(BARS.path(other.lake)) / name
-    target.parent.mkdir(parents=True, exist_ok=True)
-    os.link(path, target)
-    return AddAction(
-        path=name,
-        size=path.stat().st_size,
-        partition_values={str(BARS.partition): session.isoformat()},
-        modification_time=0,
-        data_change=True,
-        stats=f'{{"numRecords": {pq.read_metadata(path).num_rows}}}',
-    )
+def _link_files(bars: DeltaTable, sessions: Sequence[date], other: Settings) -> list[AddAction]:
+    """Let data files be part of the other table too; its log says nothing of what is in them."""
+    linked, key, root = [], str(BARS.partition), Path(BARS.path(other.lake))
+    for session, path in choose_sessions(bars, sessions):
+        name, values = f"{key}={session.isoformat()}/{path.name}", {key: session.isoformat()}
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        os.link(path, root / name)
+        linked.append(AddAction(name, path.stat().st_size, values, 0, True, "{}"))
+    return linked
 
 
 def _spoil_session(bars: DeltaTable, session: date, other: Settings, random: np.random.Generator) -> AddAction:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +17,9 @@ from include.lake.bars import BarCube, open_bars, read_cube, sessions_up_to
 from include.lake.catalog import open_committed
 from include.lake.identity import SymbolChanges
 from include.lake.identity_file import load_kept_changes
+from include.lake.reads import read_where
 from include.lake.runs import assign_shards
-from include.lake.tables import QUARANTINE, read_where
+from include.lake.tables import QUARANTINE
 from include.registry.artifact import ModelVersion
 from include.schema import BOUNDS, TARGETS
 from include.scoring.calibration import load_calibration
@@ -29,8 +31,8 @@ from include.scoring.universe import Universe, judge_universe
 from include.settings import Settings
 from models.market import measure_market
 
-WINDOWS_AT_ONCE = 1 << 15
-"""Windows that a graph is given in one call: what it holds in between grows with them."""
+SYMBOLS_AT_ONCE = 1 << 15
+"""Symbols that a graph is given in one call, and volatility measured of: what is held in between grows with them."""
 
 
 def score_shard(settings: Settings, plan: Plan, shard: int = 0) -> pa.Table:
@@ -47,13 +49,19 @@ def score_shard(settings: Settings, plan: Plan, shard: int = 0) -> pa.Table:
         A symbol was asked for that the session's universe does not have.
     """
     cube, universe = read_universe(settings, plan)
-    cube = add_market(cube, plan.model)
+    return score_symbols(settings, plan, cube, universe, shard)
+
+
+def score_symbols(settings: Settings, plan: Plan, cube: BarCube, universe: Universe, shard: int = 0) -> pa.Table:
+    """Forecast the symbols of one shard of a universe that was read; as `score_shard`."""
+    graph = _open_graph(plan.model, settings.threads)  # once: to open one takes as long as to run it
+    cube = add_market(cube, plan.model, graph)
     chosen = assign_shards(cube.symbols, plan.shards) == shard
     if plan.symbols is not None:
         chosen &= _find_symbols(cube, plan)
     if not chosen.all():
         cube, universe = select_symbols(cube, chosen), universe.select(chosen)
-    forecasts = forecast_universe(settings, plan, cube, universe)
+    forecasts = forecast_universe(settings, plan, cube, universe, graph)
     rows = build_rows(cube, universe, forecasts, plan.target_sessions)
     check_rows(rows, symbols=len(cube.symbols), horizons=len(plan.target_sessions))
     return rows
@@ -63,11 +71,18 @@ def read_universe(settings: Settings, plan: Plan) -> tuple[BarCube, Universe]:
     """Read the bars that a run goes by, and judge each symbol as it was known then."""
     bars = open_bars(settings.lake, version=plan.bars_version)
     window = max(plan.model.lookback, VOLATILITY_SESSIONS + 1)
-    sessions = sessions_up_to(bars, plan.as_of, count=max(settings.universe_sessions, window))
-    # In the lake's own precision: a graph is given its windows in that which it declares.
-    cube = read_cube(bars, sessions, window=window, changes=_load_changes(settings, plan), precision=np.float64)
+    sessions = sessions_up_to(bars, plan.as_of, count=sessions_read(settings, plan.model.lookback))
+    changes, lookback = _load_changes(settings, plan), plan.model.lookback
+    # Volatility takes more sessions than the model looks back on, but of open and close alone. In the lake's own
+    # precision: a graph is given its windows in that which it declares.
+    cube = read_cube(bars, sessions, window=window, whole=lookback, changes=changes, precision=np.float64)
     refused = _quarantined(settings, plan)
-    return cube, judge_universe(cube, newest=len(sessions) - 1, lookback=plan.model.lookback, quarantined=refused)
+    return cube, judge_universe(cube, newest=len(sessions) - 1, lookback=lookback, quarantined=refused)
+
+
+def sessions_read(settings: Settings, lookback: int) -> int:
+    """Return how many sessions up to its own a score reads: for universe, window and volatility."""
+    return max(settings.universe_sessions, lookback, VOLATILITY_SESSIONS + 1)
 
 
 def _load_changes(settings: Settings, plan: Plan) -> SymbolChanges:
@@ -92,14 +107,18 @@ def _find_symbols(cube: BarCube, plan: Plan) -> npt.NDArray[np.bool_]:
     return np.fromiter((symbol in asked for symbol in cube.symbols), dtype=bool, count=len(cube.symbols))
 
 
-def add_market(cube: BarCube, model: ModelVersion) -> BarCube:
+def _open_graph(model: ModelVersion, threads: int) -> Any:
+    if model.onnx is None:
+        raise ClosecastError("a version must have its graph at hand", value=model.version, place=model.name)
+    return load_graph(model.onnx, threads=threads)
+
+
+def add_market(cube: BarCube, model: ModelVersion, graph: Any = None) -> BarCube:
     """Put the market-wide columns that a model needs behind those of bars, in the sessions that it looks back on.
 
     They are of all symbols of the cube, so this comes before any choice of symbols.
     """
-    if model.onnx is None:
-        raise ClosecastError("a version must have its graph at hand", value=model.version, place=model.name)
-    if not (names := read_market_columns(load_graph(model.onnx, threads=1))):
+    if not (names := read_market_columns(graph or _open_graph(model, 1))):
         return cube
     beside = np.full((*cube.values.shape[:2], len(names)), np.nan, dtype=np.float32)
     beside[-model.lookback :] = measure_market(cube.values[-model.lookback :], names)
@@ -117,12 +136,16 @@ def select_symbols(cube: BarCube, chosen: npt.NDArray[np.bool_]) -> BarCube:
     )
 
 
-def forecast_universe(settings: Settings, plan: Plan, cube: BarCube, universe: Universe) -> Forecasts:
+def forecast_universe(
+    settings: Settings, plan: Plan, cube: BarCube, universe: Universe, graph: Any = None
+) -> Forecasts:
     """Forecast the symbols of a cube that can be, and lay the intervals."""
-    log_returns, reasons = forecast_log_returns(settings, plan.model, cube, universe)
-    newest = len(cube.values) - 1
-    bars = cube.values.astype(np.float32)  # as where the intervals were learned
-    volatility = measure_volatility(bars, range(newest, newest + 1))[0].astype(np.float64)
+    log_returns, reasons = forecast_log_returns(settings, plan.model, cube, universe, graph)
+    newest, volatility = len(cube.values) - 1, np.empty((len(cube.symbols), len(TARGETS)))
+    for some in _split(np.arange(len(cube.symbols))):
+        each = slice(some[0], some[-1] + 1)
+        bars = cube.values[:, each].astype(np.float32)  # as where the intervals were learned
+        volatility[each] = measure_volatility(bars, range(newest, newest + 1))[0]
     bounds = np.full((*log_returns.shape, len(BOUNDS)), np.nan)
     calibration = load_calibration(settings, plan.calibration_version)
     if calibration is not None:
@@ -133,9 +156,9 @@ def forecast_universe(settings: Settings, plan: Plan, cube: BarCube, universe: U
 
 
 def forecast_log_returns(
-    settings: Settings, model: ModelVersion, cube: BarCube, universe: Universe
+    settings: Settings, model: ModelVersion, cube: BarCube, universe: Universe, graph: Any = None
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.object_]]:
-    """Run the model's graph over the scoreable symbols.
+    """Run the model's graph, or the one that is open already, over the scoreable symbols.
 
     Returns
     -------
@@ -144,13 +167,11 @@ def forecast_log_returns(
     reasons : numpy.ndarray
         (n_symbols, 2), why the artifact itself has no forecast of a symbol or target; else None.
     """
-    if model.onnx is None:
-        raise ClosecastError("a version must have its graph at hand", value=model.version, place=model.name)
     chosen = np.flatnonzero(universe.scoreable)
     result = np.full((len(cube.symbols), model.horizons, len(TARGETS)), np.nan)
     reasons = np.full((len(cube.symbols), len(TARGETS)), None, dtype=object)
     if len(chosen):
-        graph, values = load_graph(model.onnx, threads=settings.threads), cube.values[-model.lookback :]
+        graph, values = graph or _open_graph(model, settings.threads), cube.values[-model.lookback :]
         for some in _split(chosen):
             windows = np.ascontiguousarray(values[:, some].swapaxes(0, 1))
             found = run_graph(graph, windows, cube.symbols[some], horizons=model.horizons).astype(np.float64)
@@ -161,5 +182,5 @@ def forecast_log_returns(
 
 
 def _split(chosen: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
-    for start in range(0, len(chosen), WINDOWS_AT_ONCE):
-        yield chosen[start : start + WINDOWS_AT_ONCE]
+    for start in range(0, len(chosen), SYMBOLS_AT_ONCE):
+        yield chosen[start : start + SYMBOLS_AT_ONCE]

@@ -63,11 +63,23 @@ def judge_universe(cube: BarCube, *, newest: int, lookback: int, quarantined: se
         (age <= MISSING_SESSIONS, Status.MISSING),
         (age <= STALE_SESSIONS, Status.STALE),
     ]
-    status = np.select([rule for rule, _ in rules], [word.value for _, word in rules], Status.DELISTED.value)
+    words = np.array([*(word.value for _, word in rules), Status.DELISTED.value], dtype=object)
+    rule = np.select([holds for holds, _ in rules], range(len(rules)), len(rules))
+    return Universe(words[rule], _give_reasons(words[rule], age, observed, lookback))
+
+
+def _give_reasons(
+    status: npt.NDArray[np.object_], age: npt.NDArray[np.int64], observed: npt.NDArray[np.int64], lookback: int
+) -> npt.NDArray[np.object_]:
+    """Say of each symbol why it is not scored, None where it is; one text for all that have the same reason."""
     reason = np.full(len(status), None, dtype=object)
-    for position in np.flatnonzero(status != Status.SCORED):
-        reason[position] = _say_why(Status(status[position]), int(age[position]), int(observed[position]), lookback)
-    return Universe(status.astype(object), reason)
+    said: dict[tuple[str, int, int], str] = {}
+    for position in np.flatnonzero(status != Status.SCORED).tolist():
+        case = status[position], int(age[position]), int(observed[position])
+        if case not in said:
+            said[case] = _say_why(Status(case[0]), *case[1:], lookback)
+        reason[position] = said[case]
+    return reason
 
 
 def _say_why(status: Status, age: int, observed: int, lookback: int) -> str:

@@ -16,8 +16,9 @@ from include.ingest.ingest import ingest_upload
 from include.lake.bars import newest_session
 from include.lake.catalog import read_operations
 from include.lake.predictions import read_newest_run, read_run
+from include.lake.reads import read_all
 from include.lake.runs import scored_sessions
-from include.lake.tables import ADHOC_PREDICTIONS, PROMOTIONS, read_all
+from include.lake.tables import ADHOC_PREDICTIONS, PROMOTIONS
 from include.registry.ledger import read_ledger
 from include.registry.promote import promote_version
 from include.registry.resolve import resolve_version
@@ -57,7 +58,7 @@ def test_market_close_forecasts_a_session(dag_bag: DagBag, home: TrainedHome) ->
     assert run.state == "success"
     forecasts = read_newest_run(home.settings.lake, session)
     assert forecasts.num_rows == 2 * len(set(forecasts["symbol"].to_pylist()))
-    assert forecasts["run_id"][0].as_py().startswith(run.run_id)
+    assert forecasts["run_id"][0].as_py().startswith(f"market_close/{run.run_id}/")
     assert (home.settings.published / f"{session}.csv").exists()
     assert list(home.settings.inbox.iterdir()) == []
 
@@ -106,7 +107,7 @@ def test_rollback_model_goes_back_once_and_scores_again(dag_bag: DagBag, home: T
     assert (line.action, line.from_version, line.to_version, line.why) == ("rollback", other, serving, "errors doubled")
     assert line.request == run.run_id
     again = read_newest_run(lake, newest_session(lake))
-    assert again["run_id"][0].as_py().startswith(run.run_id)
+    assert run.run_id in again["run_id"][0].as_py().split("/")
     assert set(again["model_version"].to_pylist()) == {serving}
     asked = {"version": None, "why": "errors doubled", "rescore": False}
     assert tasks.roll_back(asked, None, run.run_id) == []  # the retry of a task that died behind its commit
@@ -127,5 +128,5 @@ def test_repair_quarantine_releases_and_scores_what_that_touches(dag_bag: DagBag
     assert (newest["kind"], newest["of_sha256"], newest["released"]) == ("release", report.sha256, 1)
     assert newest["who"].endswith(run.run_id)
     again = read_newest_run(lake, session)
-    assert again["run_id"][0].as_py().startswith(run.run_id)
+    assert run.run_id in again["run_id"][0].as_py().split("/")
     assert "quarantined" not in again.filter(pc.field("symbol") == symbol)["status"].to_pylist()

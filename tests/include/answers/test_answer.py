@@ -20,7 +20,8 @@ from include.answers.trail import NO_BARS
 from include.errors import InputError, NotFoundError
 from include.lake.bars import open_bars, read_cube, sessions_up_to
 from include.lake.predictions import read_run
-from include.lake.tables import ADHOC_PREDICTIONS, PREDICTIONS, read_all, table_version
+from include.lake.reads import read_all
+from include.lake.tables import ADHOC_PREDICTIONS, PREDICTIONS, table_version
 from include.scoring.score import predict_symbols
 from include.settings import Settings
 from tests.conftest import TrainedHome

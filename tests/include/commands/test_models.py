@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 from include.cli import app
 from include.commands.models import parse_moment
 from include.errors import ClosecastError, InputError
-from include.lake.tables import PROMOTIONS, read_all
+from include.lake.reads import read_all
+from include.lake.tables import PROMOTIONS
 from include.registry.promote import promote_version, rollback_version
 from include.registry.store import connect
 from include.settings import load_settings

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from include.ingest.ingest import ingest_upload
 from include.lake.bars import open_bars
-from include.lake.tables import BARS, QUARANTINE, UPLOADS, lock_lake, read_all, read_partitions, table_version
+from include.lake.reads import read_all, read_partitions
+from include.lake.tables import BARS, QUARANTINE, UPLOADS, lock_lake, table_version
 from include.settings import PROJECT_ROOT, Settings
 
 HEADER = "symbol,date,open,high,low,close\n"

@@ -24,16 +24,8 @@ from include.ingest.levels import LEVEL
 from include.ingest.store import find_kept
 from include.lake.bars import open_bars
 from include.lake.catalog import committed_state, find_committed
-from include.lake.tables import (
-    BARS,
-    QUARANTINE,
-    RESTATEMENTS,
-    UPLOADS,
-    read_all,
-    read_opened,
-    read_partitions,
-    table_version,
-)
+from include.lake.reads import read_all, read_opened, read_partitions
+from include.lake.tables import BARS, QUARANTINE, RESTATEMENTS, UPLOADS, table_version
 from include.settings import Settings
 from include.uploads.source import LocalSource
 

@@ -12,7 +12,8 @@ from include.ingest.levels import LEVEL
 from include.lake.bars import open_bars
 from include.lake.catalog import find_committed
 from include.lake.files import list_sessions
-from include.lake.tables import QUARANTINE, read_opened, read_partitions
+from include.lake.reads import read_opened, read_partitions
+from include.lake.tables import QUARANTINE
 from include.settings import Settings
 
 DAY = date(2018, 6, 1)

@@ -18,8 +18,8 @@ from include.ingest.store import find_kept
 from include.lake.bars import open_bars
 from include.lake.catalog import list_releases, read_operations
 from include.lake.quarantine import QuarantineFilter, count_quarantine, find_upload_hash, read_quarantine
+from include.lake.reads import read_partitions
 from include.lake.restatements import find_touched_forecasts, list_touched_sessions
-from include.lake.tables import read_partitions
 from include.quality.session import validate_session
 from include.settings import Settings
 from tests.include.lake.rows import forecast_row, put_forecasts

@@ -12,7 +12,7 @@ import pytest
 from include.errors import NotFoundError
 from include.lake.bars import newest_session, open_bars, read_cube, read_windows, sessions_up_to
 from include.lake.identity import SymbolChange, SymbolChanges
-from include.schema import WINDOW_COLUMNS
+from include.schema import TARGETS, WINDOW_COLUMNS
 from tests.include.lake.commits import put_bars
 from tests.include.lake.rows import bar_row, bar_rows
 
@@ -61,6 +61,20 @@ def test_cube_is_the_pivot_of_the_rows(lake: Path, frame: pd.DataFrame, last: in
     for axis, name in enumerate(WINDOW_COLUMNS):
         pivot = known.pivot(index="session", columns="symbol", values=name).reindex(index=kept, columns=symbols)
         np.testing.assert_array_equal(cube.values[-len(kept) :, :, axis], pivot.to_numpy(dtype=np.float32))
+
+
+@pytest.mark.parametrize("window", [None, 4, 99])
+@pytest.mark.parametrize("whole", [1, 3])
+def test_before_its_whole_sessions_a_cube_has_open_and_close(lake: Path, window: int | None, whole: int) -> None:
+    cube, every = (read_cube(open_bars(lake), DAYS, window=window, whole=some) for some in (whole, None))
+    targets = [WINDOW_COLUMNS.index(name) for name in TARGETS]
+    np.testing.assert_array_equal(cube.values[-whole:], every.values[-whole:])
+    np.testing.assert_array_equal(cube.values[:, :, targets], every.values[:, :, targets])
+    others = [axis for axis in range(len(WINDOW_COLUMNS)) if axis not in targets]
+    assert np.isnan(cube.values[:-whole, :, others]).all()
+    np.testing.assert_array_equal(cube.last_close, every.last_close)
+    np.testing.assert_array_equal(cube.last_seen, every.last_seen)
+    np.testing.assert_array_equal(cube.mask, every.mask)
 
 
 @pytest.mark.parametrize("window", [None, 1, 4, 99])

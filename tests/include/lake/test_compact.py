@@ -12,17 +12,8 @@ import pytest
 from include.lake.asof import bars_as_of
 from include.lake.catalog import committed_state, open_committed, read_operations
 from include.lake.compact import SMALL_FILES, compact_small, compact_table, plan_compaction
-from include.lake.tables import (
-    BARS,
-    PREDICTIONS,
-    PROMOTIONS,
-    UPLOADS,
-    append_rows,
-    list_files,
-    open_table,
-    read_all,
-    table_version,
-)
+from include.lake.reads import list_files, read_all
+from include.lake.tables import BARS, PREDICTIONS, PROMOTIONS, UPLOADS, append_rows, open_table, table_version
 from tests.include.lake.commits import put_bars
 from tests.include.lake.rows import MOMENT, bar_row, bar_rows, forecast_row, forecast_rows
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from include.lake.chain import GENESIS, find_chain_faults
+from include.lake.data_files import commit_files
 from include.lake.predictions import read_forecasts, read_newest_run
 from include.lake.runs import (
     assign_shards,
@@ -22,7 +23,7 @@ from include.lake.runs import (
     newest_run,
     write_part,
 )
-from include.lake.tables import PREDICTIONS, Table, append_rows, commit_files
+from include.lake.tables import PREDICTIONS, Table, append_rows
 from tests.include.lake.rows import forecast_row, forecast_rows, put_forecasts
 
 AS_OF = date(2018, 6, 1)

@@ -11,6 +11,7 @@ import pytest
 
 from include.errors import NotFoundError
 from include.lake.files import list_sessions
+from include.lake.reads import read_all, read_partitions, read_where
 from include.lake.tables import (
     BARS,
     PROMOTIONS,
@@ -18,9 +19,6 @@ from include.lake.tables import (
     append_rows,
     lock_lake,
     open_table,
-    read_all,
-    read_partitions,
-    read_where,
     replace_partitions,
     table_version,
 )

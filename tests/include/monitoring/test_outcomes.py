@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from include.ingest.ingest import ingest_upload
-from include.lake.tables import OUTCOMES, read_all
+from include.lake.reads import read_all
+from include.lake.tables import OUTCOMES
 from include.monitoring.outcomes import find_stale, settle
 from include.schema import Status
 from include.settings import Settings

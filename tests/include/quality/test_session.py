@@ -12,7 +12,8 @@ import pytest
 from include.errors import BlockedError, NotFoundError
 from include.lake.bars import open_bars, read_cube
 from include.lake.files import list_sessions
-from include.lake.tables import VALIDATIONS, read_all, table_version
+from include.lake.reads import read_all
+from include.lake.tables import VALIDATIONS, table_version
 from include.quality.drift import build_reference
 from include.quality.results import EXAMPLES, ExpectationResult, ValidationReport, read_report, require_valid
 from include.quality.session import validate_session

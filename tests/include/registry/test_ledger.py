@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from include.errors import UnavailableError
+from include.lake.chain import GENESIS
 from include.lake.tables import PROMOTIONS, open_table
 from include.registry.ledger import (
-    GENESIS,
     Line,
     append_line,
     find_anchor_faults,

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from include.registry.ledger import GENESIS, Line
+from include.lake.chain import GENESIS
+from include.registry.ledger import Line
 from include.registry.moves import ALIAS, RESERVED, STAGE, Move, name_movers, note_move, read_moves, select_moves
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

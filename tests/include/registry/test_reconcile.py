@@ -15,7 +15,8 @@ from deltalake import write_deltalake
 from pydantic import SecretStr
 
 from include.errors import NotFoundError, UnavailableError
-from include.lake.tables import PROMOTIONS, read_all, table_version
+from include.lake.reads import read_all
+from include.lake.tables import PROMOTIONS, table_version
 from include.registry.api import PRODUCTION, open_registry
 from include.registry.ledger import Line, find_faults, read_ledger
 from include.registry.promote import promote_version, replace_version, rollback_version

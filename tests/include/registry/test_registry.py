@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from include.errors import NotFoundError, UnavailableError
-from include.lake.tables import PROMOTIONS, read_all
+from include.lake.reads import read_all
+from include.lake.tables import PROMOTIONS
 from include.registry.api import CHAMPION
 from include.registry.artifact import hash_file
 from include.registry.ledger import read_ledger

@@ -10,7 +10,8 @@ import pytest
 from include.errors import NotFoundError
 from include.ingest.ingest import ingest_upload
 from include.lake.predictions import read_run
-from include.lake.tables import CALIBRATIONS, OUTCOMES, read_all
+from include.lake.reads import read_all
+from include.lake.tables import CALIBRATIONS, OUTCOMES
 from include.monitoring.outcomes import settle
 from include.registry.resolve import resolve_version
 from include.schema import BOUNDS

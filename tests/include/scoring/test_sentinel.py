@@ -39,6 +39,13 @@ def test_an_honest_pipeline_forecasts_the_same_whatever_came(lived: Own) -> None
     assert not list(lived.settings.scratch.glob("sentinel-*"))
 
 
+def test_a_universe_of_few_sessions_leaves_volatility_its_own(lived: Own) -> None:
+    settings = lived.settings.model_copy(update={"universe_sessions": 2})
+    found = check_future(settings, LAST + timedelta(days=3))
+    assert found is not None
+    assert found.forecasts == 128
+
+
 def test_a_reader_that_takes_one_session_too_many_is_caught(lived: Own, monkeypatch: pytest.MonkeyPatch) -> None:
     honest = lake_bars.sessions_up_to
 

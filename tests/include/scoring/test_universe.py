@@ -43,3 +43,15 @@ def test_a_refused_double_does_not_hide_the_row_that_stands() -> None:
         make_cube({"one": "x" * LENGTH}, window=10), newest=LENGTH - 1, lookback=10, quarantined={"one"}
     )
     assert universe.status.tolist() == ["scored"]
+
+
+def test_every_reason_names_its_own_numbers() -> None:
+    rows = {"a": "x" * 29 + ".", "b": "x" * 27 + "...", "c": "." * 25 + "x" * 5, "d": "x" * 29 + ".", "e": "x" * 30}
+    universe = judge_universe(make_cube(rows, window=10), newest=LENGTH - 1, lookback=10, quarantined=set())
+    assert universe.reason.tolist() == [
+        "no row for 1 session(s)",
+        "no row for 3 session(s)",
+        "5 of the last 10 sessions present, at least 8 are needed",
+        "no row for 1 session(s)",
+        None,
+    ]
