@@ -13,10 +13,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import pyarrow as pa
 from deltalake.transaction import AddAction
 
+from include.errors import NotFoundError
 from include.files import write_atomically
 from include.lake.runs import Part, Run, commit_run, find_forecast_table, find_run, write_part
 from include.lake.tables import ADHOC_PREDICTIONS, PREDICTIONS, Table
@@ -126,8 +128,13 @@ def begin_run(settings: Settings, as_of: date, *, asked_by: str) -> Plan:
 
 
 def score_part(settings: Settings, run_id: str, shard: int) -> int:
-    """Score one shard of a planned run and write its part; return its rows. Again, it writes the part anew."""
+    """Score one shard of a planned run and write its part; return its rows. A part that is there stands.
+
+    Another file with the same rows would double them where a process died with the forecasts committed and the run not.
+    """
     plan = load_plan(settings, run_id)
+    if (kept := _find_shard(settings, plan, shard)) is not None:
+        return kept.part.rows if kept.part else 0
     done = _write_shard(settings, plan, score_shard(settings, plan, shard), datetime.now(UTC))
     said = {"statuses": done.statuses, "part": _describe_part(done.part)}
     write_atomically(plan_folder(settings, run_id) / f"{shard}.json", json.dumps(said))
@@ -135,10 +142,20 @@ def score_part(settings: Settings, run_id: str, shard: int) -> int:
 
 
 def finish_run(settings: Settings, run_id: str) -> ScoreReport:
-    """Commit a run all of whose shards are scored; again, it changes nothing."""
+    """Commit a run all of whose shards are scored; again, it changes nothing.
+
+    Raises
+    ------
+    NotFoundError
+        A shard has not been scored.
+    """
     clock, folder = _Stopwatch(), plan_folder(settings, run_id)
     plan = load_plan(settings, run_id)
-    shards = [_load_shard(json.loads((folder / f"{number}.json").read_text())) for number in range(plan.shards)]
+    found = {number: _find_shard(settings, plan, number) for number in range(plan.shards)}
+    missing = [str(number) for number, shard in found.items() if shard is None]
+    if missing:
+        raise NotFoundError("each shard of a run must be scored", value=", ".join(missing), place=run_id)
+    shards = [shard for shard in found.values() if shard]
     run = find_run(settings.lake, run_id) or _commit(settings, plan, shards, datetime.now(UTC))
     clock.lap("commit")
     shutil.rmtree(folder, ignore_errors=True)
@@ -160,6 +177,17 @@ def _describe_part(part: Part | None) -> dict[str, object] | None:
     file = part.file
     named = {"path": file.path, "size": file.size, "partition_values": file.partition_values, "stats": file.stats}
     return {"rows": part.rows, "sha256": part.sha256, "file": named | {"modification_time": file.modification_time}}
+
+
+def _find_shard(settings: Settings, plan: Plan, number: int) -> _Shard | None:
+    """Return a shard that is scored; None where it is not, or its file is gone."""
+    path = plan_folder(settings, plan.run_id) / f"{number}.json"
+    if not path.is_file():
+        return None
+    shard, table = _load_shard(json.loads(path.read_text())), find_forecast_table(plan.table)
+    if shard.part and not Path(table.path(settings.lake), shard.part.file.path).is_file():
+        return None
+    return shard
 
 
 def _load_shard(said: dict[str, object]) -> _Shard:

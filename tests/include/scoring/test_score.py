@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -11,13 +12,15 @@ import pytest
 
 from include.errors import ClosecastError, InputError, NotFoundError
 from include.ingest.ingest import ingest_upload
+from include.lake import runs
 from include.lake.bars import open_bars
 from include.lake.files import list_sessions
 from include.lake.predictions import read_newest_run, read_run
-from include.lake.runs import find_newest_run, hash_run, require_run, scored_sessions
+from include.lake.runs import find_newest_run, find_run, hash_run, require_run, scored_sessions
 from include.lake.tables import ADHOC_PREDICTIONS, BARS
 from include.market.exchange import simulate_exchange, write_exchange
 from include.schema import PREDICTIONS, TARGETS, Status
+from include.scoring.plan import plan_folder
 from include.scoring.publish import publish_session, widen_run
 from include.scoring.rows import FALLBACK_REASON, Forecasts, build_rows, check_rows
 from include.scoring.score import begin_run, finish_run, predict_symbols, score_part, score_session
@@ -224,6 +227,38 @@ def test_shards_in_processes_of_their_own_make_one_run(trained_home: TrainedHome
     assert not list(settings.scoring.glob("*"))
     with pytest.raises(NotFoundError, match="a run must be planned"):
         finish_run(settings, plan.run_id)
+
+
+def test_a_part_scored_again_after_its_files_were_committed_doubles_no_row(
+    trained_home: TrainedHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = trained_home.settings.model_copy(update={"shards": 3})
+    plan = begin_run(settings, LAST, asked_by="market_close/died")
+    rows = sum(score_part(settings, plan.run_id, shard) for shard in range(3))
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "append_rows", die)  # the forecasts are in their table, the run is not
+        with pytest.raises(KeyboardInterrupt):
+            finish_run(settings, plan.run_id)
+    assert score_part(settings, plan.run_id, 1) > 0
+    finish_run(settings, plan.run_id)
+    run = read_newest_run(settings.lake, LAST)
+    assert run.num_rows == rows
+    assert hash_run(run, 3) == require_run(settings.lake, LAST).content_sha256
+
+
+def test_a_run_without_all_of_its_shards_is_not_committed(trained_home: TrainedHome) -> None:
+    settings = trained_home.settings.model_copy(update={"shards": 3})
+    plan = begin_run(settings, LAST, asked_by="market_close/half")
+    for shard in (0, 2):
+        score_part(settings, plan.run_id, shard)
+    with pytest.raises(NotFoundError, match=r"each shard of a run must be scored\. Received: 1"):
+        finish_run(settings, plan.run_id)
+    assert find_run(settings.lake, plan.run_id) is None
+    shutil.rmtree(plan_folder(settings, plan.run_id))
 
 
 def test_a_row_that_dropped_out_is_noticed(trained_home: TrainedHome) -> None:
