@@ -42,7 +42,11 @@ def write_file(lake: Path, table: Table, value: date, rows: pa.Table, *, measure
     name = "/".join([*(f"{key}={said}" for key, said in partition.items()), unique])
     path = Path(table.path(lake)) / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
+    try:
+        path.write_bytes(content)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
     bounds = {"symbol": {"min": rows["symbol"][0].as_py(), "max": rows["symbol"][-1].as_py()}}
     bounds |= {name: _find_bounds(rows[name]) for name in measured}
     stats = {

@@ -35,7 +35,8 @@ class Own:
 @pytest.fixture(scope="session")
 def fitted_home(trained_home: TrainedHome, tmp_path_factory: pytest.TempPathFactory) -> Own:
     home = tmp_path_factory.mktemp("fitted")
-    others = shutil.ignore_patterns("promotions", "predictions")
+    scored = ("predictions", "adhoc_predictions", "scoring_runs", "outcomes", "calibrations")
+    others = shutil.ignore_patterns("promotions", *scored)
     shutil.copytree(trained_home.settings.lake, home / "lake", ignore=others)
     settings = Settings(home=home, train_windows=5000, holdout_sessions=20, registry_wait_s=0, _env_file=None)
     retrain, cube = begin_retrain(settings, RETRAIN_ID, names=["last_close", "ridge"], last_session=LAST)

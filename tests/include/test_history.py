@@ -14,11 +14,13 @@ from include.history import simulate_history
 from include.ingest.ingest import ingest_upload
 from include.lake.predictions import read_newest_run
 from include.registry.promote import promote_version
+from include.registry.store import list_versions
 from include.settings import Settings
 from include.training.train import train
 from tests.conftest import TrainedHome
 
 LAST = date(2024, 3, 26)
+SCORED = ("predictions", "adhoc_predictions", "scoring_runs", "outcomes", "calibrations")
 DAYS = [LAST + timedelta(days=number) for number in (1, 2, 3)]
 
 
@@ -26,7 +28,7 @@ DAYS = [LAST + timedelta(days=number) for number in (1, 2, 3)]
 def lived(trained_home: TrainedHome, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """Three sessions forecast as they came; a retrain and a promotion behind the second; then an old bar corrected."""
     home = tmp_path_factory.mktemp("lived") / "home"
-    shutil.copytree(trained_home.settings.home, home, ignore=shutil.ignore_patterns("predictions", "scoring_runs"))
+    shutil.copytree(trained_home.settings.home, home, ignore=shutil.ignore_patterns(*SCORED))
     settings = trained_home.settings.model_copy(update={"home": home})
     for day in DAYS:
         ingest_upload(settings, trained_home.uploads[day])
@@ -34,7 +36,8 @@ def lived(trained_home: TrainedHome, tmp_path_factory: pytest.TempPathFactory) -
         if day == DAYS[1]:
             found = train(settings, who="tests", names=["last_close", "ridge"], last_session=day, promote=False)
             assert found.serving is None
-            promote_version(settings, 4, who="tests", why="the newer ridge")
+            newer = max(row.version for row in list_versions(settings) if row.kind == "ridge")
+            promote_version(settings, newer, who="tests", why="the newer ridge")
     upload = home / "correction.csv"
     upload.write_text(f"symbol,date,open,high,low,close,volume,market_cap\nsim03,{DAYS[0]},1,900,1,900,5,5\n")
     ingest_upload(settings, upload)
