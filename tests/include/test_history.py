@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -13,25 +12,28 @@ from include.forecast import forecast_session
 from include.history import simulate_history
 from include.ingest.ingest import ingest_upload
 from include.lake.predictions import read_newest_run
+from include.market.exchange import simulate_exchange, write_exchange
 from include.registry.promote import promote_version
 from include.registry.store import list_versions
 from include.settings import Settings
 from include.training.train import train
-from tests.conftest import TrainedHome
 
 LAST = date(2024, 3, 26)
-SCORED = ("predictions", "adhoc_predictions", "scoring_runs", "outcomes", "calibrations")
 DAYS = [LAST + timedelta(days=number) for number in (1, 2, 3)]
 
 
 @pytest.fixture(scope="module")
-def lived(trained_home: TrainedHome, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+def lived(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """Three sessions forecast as they came; a retrain and a promotion behind the second; then an old bar corrected."""
     home = tmp_path_factory.mktemp("lived") / "home"
-    shutil.copytree(trained_home.settings.home, home, ignore=shutil.ignore_patterns(*SCORED))
-    settings = trained_home.settings.model_copy(update={"home": home})
-    for day in DAYS:
-        ingest_upload(settings, trained_home.uploads[day])
+    settings = Settings(home=home, train_windows=5000, holdout_sessions=20, backtest_origins=1, _env_file=None)
+    exchange = simulate_exchange(symbols=80, sessions=80, calendar="24/7", seed=5, last_session=DAYS[-1])
+    history, *uploads = write_exchange(exchange, home.parent / "exchange", live_sessions=3)
+    ingest_upload(settings, history)
+    train(settings, who="tests", names=["last_close", "ridge"], promote=False)
+    promote_version(settings, 2, who="tests", why="the first ridge")
+    for day, arrived in zip(DAYS, uploads, strict=True):
+        ingest_upload(settings, arrived)
         forecast_session(settings, day, asked_by="live")
         if day == DAYS[1]:
             found = train(settings, who="tests", names=["last_close", "ridge"], last_session=day, promote=False)
