@@ -35,10 +35,8 @@ class BiGRU(KerasModel[BiGRUHyperparameters]):
     def build_core(self) -> Any:
         """Build the layers; they start as the last close, by an output layer of zeros."""
         chosen = self.hyperparameters
-        features = keras.Input((chosen.lookback - 1, self.n_features))
-        summary = keras.layers.Bidirectional(keras.layers.GRU(chosen.hidden, unroll=True))(
-            features[:, -chosen.seen :, :]
-        )
+        features = keras.Input((chosen.seen, self.n_features))
+        summary = keras.layers.Bidirectional(keras.layers.GRU(chosen.hidden, unroll=True))(features)
         newest = keras.layers.Flatten()(features[:, -2:, :])  # what matters most need not pass through the gates
         hidden = keras.layers.Dense(chosen.head, activation="swish")(keras.layers.Concatenate()([summary, newest]))
         forecast = keras.layers.Dense(len(TARGETS), kernel_initializer="zeros", name=FORECAST_LAYER)(hidden)

@@ -36,8 +36,8 @@ class DenseWindow(KerasModel[DenseWindowHyperparameters]):
     def build_core(self) -> Any:
         """Build the layers; they start as the last close, by an output layer of zeros."""
         chosen = self.hyperparameters
-        features = keras.Input((chosen.lookback - 1, self.n_features))
-        hidden = keras.layers.Flatten()(features[:, -chosen.seen :, :])
+        features = keras.Input((chosen.seen, self.n_features))
+        hidden = keras.layers.Flatten()(features)
         for units in (chosen.first, chosen.second):
             hidden = keras.layers.Dense(units, activation="swish")(hidden)
         forecast = keras.layers.Dense(len(TARGETS), kernel_initializer="zeros", name=FORECAST_LAYER)(hidden)

@@ -128,17 +128,23 @@ def wrap_raw(core: Any, lookback: int, market: tuple[str, ...] = ()) -> Any:
     Parameters
     ----------
     core
-        Takes features (n, lookback - 1, 8 and the market-wide columns), gives forecasts (n, 2) in units of volatility.
+        Takes the features of the newest sessions (n, at most lookback - 1, 8 and the market-wide columns), gives
+        forecasts (n, 2) in units of volatility.
     market
         Market-wide columns; with some the model takes two inputs.
     """
     window = keras.Input((lookback, len(WINDOW_COLUMNS)), name=INPUT_NAME)
     features, unit = WindowFeatures()(window)
     if not market:
-        return keras.Model(window, ToLogReturn()(core(features), unit))
+        return keras.Model(window, ToLogReturn()(core(take_newest(core, features)), unit))
     beside = keras.Input((lookback, len(market)), name=MARKET_NAME)
     features = keras.layers.Concatenate()([features, MarketFeatures(list(market))(beside, unit)])
-    return keras.Model([window, beside], ToLogReturn()(core(features), unit))
+    return keras.Model([window, beside], ToLogReturn()(core(take_newest(core, features)), unit))
+
+
+def take_newest(core: Any, features: Any) -> Any:
+    """Give of features (n, steps, k), an array or a tensor, the newest sessions, as many as a core's input has."""
+    return features[:, -core.input_shape[1] :]
 
 
 def split_columns(windows: Floats) -> Floats | list[Floats]:
@@ -157,23 +163,26 @@ def compute_features(
     windows
         (n, lookback, 6 + k), raw windows with the k market-wide columns behind their own.
     """
-    n_windows, lookback, n_columns = windows.shape
-    own = len(WINDOW_COLUMNS)
-    features = np.empty((n_windows, lookback - 1, len(FEATURES) + n_columns - own), dtype=np.float32)
+    n_windows, lookback = windows.shape[:2]
+    features = np.empty((n_windows, lookback - 1, len(FEATURES) + len(market)), dtype=np.float32)
     units = np.empty((n_windows, 1), dtype=np.float32)
     for start in range(0, n_windows, _BATCH):
         rows = slice(start, start + _BATCH)
         window = np.asarray(windows[rows], dtype=np.float32)
-        found, units[rows] = (ops.convert_to_numpy(part) for part in _compiled_layer()(window[..., :own]))
-        features[rows, :, : len(FEATURES)] = found
-        if market:
-            beside = MarketFeatures(list(market))(window[..., own:], units[rows])
-            features[rows, :, len(FEATURES) :] = ops.convert_to_numpy(beside)
+        features[rows], units[rows] = (ops.convert_to_numpy(part) for part in _compile_layers(market)(window))
     return features, units
 
 
 @cache
-def _compiled_layer() -> Any:
-    """The layer as one graph, traced once for all numbers of windows and sessions: twice as fast as op by op."""
-    every = tf.TensorSpec((None, None, len(WINDOW_COLUMNS)), tf.float32)
-    return tf.function(WindowFeatures(), input_signature=[every])
+def _compile_layers(market: tuple[str, ...]) -> Any:
+    """The layers as one graph, traced once for all numbers of windows and sessions: twice as fast as op by op."""
+    own, beside = WindowFeatures(), MarketFeatures(list(market))
+
+    def compute(window: Any) -> tuple[Any, Any]:
+        features, unit = own(window[..., : len(WINDOW_COLUMNS)])
+        if market:
+            features = ops.concatenate([features, beside(window[..., len(WINDOW_COLUMNS) :], unit)], axis=-1)
+        return features, unit
+
+    every = tf.TensorSpec((None, None, len(WINDOW_COLUMNS) + len(market)), tf.float32)
+    return tf.function(compute, input_signature=[every])

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from models.configured import Configured
-from models.features import FEATURES, split_columns, wrap_raw
+from models.features import FEATURES, split_columns, take_newest, wrap_raw
 from models.keras_runtime import checkpoint_callbacks, keras, known_warnings_ignored, prepare_keras
 from models.onnx_export import export_onnx
 from models.protocol import Floats, OnProgress
@@ -22,6 +22,9 @@ from models.standardise import Lesson, prepare_lesson
 
 FORECAST_LAYER = "forecast"
 """A core's last layer, without activation: what the targets were divided by goes into its weights."""
+
+EACH_LAYER = "each"
+"""What networks that a core averages forecast, (n, networks, 2): each learns for itself, though all in one step."""
 
 _PREDICT_BATCH = 16_384
 
@@ -35,7 +38,7 @@ class KerasHyperparameters:
     lookback
         Raw sessions in a window, 6..10.
     seen
-        Newest sessions whose features the network sees, 3 to lookback - 1: all of them say how volatile the symbol is.
+        Newest sessions whose features the network takes, 3 to lookback - 1: all of them say how volatile the symbol is.
     batch_size
         Windows in a step, 1024..8192.
     epochs
@@ -101,7 +104,7 @@ class KerasModel(Configured[Chosen]):
         return len(FEATURES) + len(self.market_columns)
 
     def build_core(self) -> Any:
-        """Build a model of features (n, lookback - 1, n_features) that forecasts (n, 2) by its layer FORECAST_LAYER.
+        """Build a model of features (n, seen, n_features) that forecasts (n, 2) by its layer FORECAST_LAYER.
 
         Where that layer begins with zeros, the network begins as the last close.
         """
@@ -165,10 +168,11 @@ def learn_core(
     weights, y = lesson.importance, lesson.standardised
     typical = (np.abs(y) * weights[:, None]).mean(axis=0) + 1e-3  # both targets weigh the same in the loss
     passes = chosen.count_passes(len(lesson))
-    compile_core(core, chosen, len(lesson))
-    history = core.fit(
-        lesson.features,
-        y / typical,
+    learner = _find_learner(core)
+    compile_core(learner, chosen, len(lesson))
+    history = learner.fit(
+        take_newest(core, lesson.features),
+        np.tile(y / typical, learner.output_shape[-1] // y.shape[-1]),
         sample_weight=weights,
         batch_size=chosen.batch_size,
         epochs=passes,
@@ -176,9 +180,16 @@ def learn_core(
         verbose=0,
     ).history
     _scale_output(core, typical)
-    _shift_output(core, -lesson.excess_drift(lambda features: keras.ops.convert_to_numpy(core(features))))
+    _shift_output(core, -lesson.excess_drift(lambda x: keras.ops.convert_to_numpy(core(take_newest(core, x)))))
     # A fit that goes on from its last epoch's checkpoint has no history of its own.
     return [{"loss": float(loss)} for loss in history.get("loss", [])]
+
+
+def _find_learner(core: Any) -> Any:
+    """Give the model whose loss is the mean of what its networks lose; the core itself where it is one network."""
+    if EACH_LAYER not in [layer.name for layer in core.layers]:
+        return core
+    return keras.Model(core.input, keras.layers.Flatten()(core.get_layer(EACH_LAYER).output))
 
 
 def compile_core(core: Any, chosen: KerasHyperparameters, n_windows: int) -> None:
@@ -192,7 +203,7 @@ def compile_core(core: Any, chosen: KerasHyperparameters, n_windows: int) -> Non
 def average_cores(cores: list[Any], lookback: int, *, n_features: int) -> Any:
     """Build the mean of what cores forecast from the same features (n, lookback - 1, n_features), as one core."""
     features = keras.Input((lookback - 1, n_features))
-    return keras.Model(features, keras.layers.Average()([core(features) for core in cores]))
+    return keras.Model(features, keras.layers.Average()([core(take_newest(core, features)) for core in cores]))
 
 
 def _progress_callbacks(on_progress: OnProgress | None, epochs: int) -> list[Any]:

@@ -8,15 +8,14 @@ say of it is noise.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
-from models.keras_fit import FORECAST_LAYER, FittedKeras, KerasHyperparameters, KerasModel, average_cores, learn_core
+from models.keras_fit import EACH_LAYER, FORECAST_LAYER, KerasHyperparameters, KerasModel
 from models.keras_runtime import keras
 from models.market import MARKET_COLUMNS
-from models.protocol import TARGETS, OnProgress
-from models.standardise import Lesson
+from models.protocol import TARGETS
 
 
 @dataclass(frozen=True)
@@ -49,37 +48,35 @@ class MarketWindow(KerasModel[MarketWindowHyperparameters]):
     market_columns: ClassVar[tuple[str, ...]] = MARKET_COLUMNS
 
     def build_core(self) -> Any:
-        """Build the layers of one network; they start as the last close, by output layers of zeros."""
+        """Build the layers of all networks and their mean; they start as the last close, by output layers of zeros."""
         chosen = self.hyperparameters
-        features = keras.Input((chosen.lookback - 1, self.n_features))
-        seen = keras.layers.Flatten()(features[:, -chosen.seen :, :])
-        forecasts = [self._forecast_one(seen, penalty) for penalty in (chosen.open_penalty, chosen.close_penalty)]
+        features = keras.Input((chosen.seen, self.n_features))
+        seen = keras.layers.RepeatVector(chosen.networks)(keras.layers.Flatten()(features))
+        penalties = (chosen.open_penalty, chosen.close_penalty)
+        each = keras.layers.Concatenate(name=EACH_LAYER)([self._forecast_one(seen, penalty) for penalty in penalties])
         # Learns nothing: its weights take up what the targets were divided by.
         unscaled = keras.layers.Dense(len(TARGETS), kernel_initializer="identity", trainable=False, name=FORECAST_LAYER)
-        return keras.Model(features, unscaled(keras.layers.Concatenate()(forecasts)))
+        return keras.Model(features, unscaled(keras.layers.GlobalAveragePooling1D()(each)))
 
     def _forecast_one(self, hidden: Any, penalty: float) -> Any:
-        """Layers that forecast one target, (n, 1)."""
-        for units in (self.hyperparameters.first, self.hyperparameters.second):
-            held = keras.regularizers.L2(penalty) if penalty else None
-            hidden = keras.layers.Dense(units, activation="swish", kernel_regularizer=held)(hidden)
-        return keras.layers.Dense(1, kernel_initializer="zeros")(hidden)
-
-    def learn(
-        self, lesson: Lesson, *, on_progress: OnProgress | None = None, checkpoint: Path | None = None
-    ) -> FittedKeras:
-        """Fit one network after the other, each from weights of its own."""
-        chosen, cores, curve = self.hyperparameters, list[Any](), list[dict[str, float]]()
-        for _ in range(chosen.networks):
-            cores.append(self.build_core())
-            kept = checkpoint and checkpoint / f"network_{len(cores)}"
-            learned = learn_core(cores[-1], lesson, chosen, checkpoint=kept)
-            newest = learned[-1] if learned else {}
-            curve.append({f"network_{len(cores)}_{key}": value for key, value in newest.items()})
-            if on_progress is not None:
-                on_progress(len(cores), chosen.networks, curve[-1])
-        core = average_cores(cores, self.lookback, n_features=self.n_features)
-        return FittedKeras(self.name, core, self.lookback, curve, self.market_columns)
+        """Layers that forecast one target by every network, (n, networks, 1)."""
+        chosen = self.hyperparameters
+        # The loss is the mean over all networks, so that each has its part of the penalty too.
+        held = keras.regularizers.L2(penalty / chosen.networks) if penalty else None
+        for units in (chosen.first, chosen.second):
+            bound = math.sqrt(6 / (hidden.shape[-1] + units))  # Glorot's, of one network
+            hidden = keras.layers.EinsumDense(
+                "bni,nio->bno",
+                (chosen.networks, units),
+                bias_axes="no",
+                activation="swish",
+                kernel_initializer=keras.initializers.RandomUniform(-bound, bound),
+                kernel_regularizer=held,
+            )(hidden)
+        last = keras.layers.EinsumDense(
+            "bni,nio->bno", (chosen.networks, 1), bias_axes="no", kernel_initializer="zeros"
+        )
+        return last(hidden)
 
 
 MODEL = MarketWindow

@@ -13,7 +13,8 @@ from include.backtest.windows import Windows, build_windows
 from include.market.exchange import simulate_exchange
 from include.scoring.graph import find_misfit, load_graph, run_graph
 from include.scoring.inputs import read_market_columns
-from models.keras_fit import FittedKeras
+from models.features import compute_features, take_newest
+from models.keras_fit import EACH_LAYER, FittedKeras
 from models.keras_runtime import keras
 from models.market import MARKET_COLUMNS, join_market
 from models.market_window import MarketWindow, MarketWindowHyperparameters
@@ -66,7 +67,18 @@ def test_the_graph_forecasts_what_the_original_forecasts(
     forecast = run_graph(load_graph(artifact, threads=1), windows.windows)
     assert np.abs(forecast).max() > 1e-3
     assert np.abs(forecast - fitted.predict(windows.windows)).max() < 1e-5
-    assert told == [(1, 2), (2, 2)]
+    assert told == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_each_network_learns_for_itself(fitted: FittedKeras, windows: Windows) -> None:
+    core = fitted.core
+    each = keras.Model(core.input, core.get_layer(EACH_LAYER).output)
+    features, _ = compute_features(windows.windows[:300], MARKET_COLUMNS)
+    said = keras.ops.convert_to_numpy(each(take_newest(core, features)))
+    assert said.shape == (300, 2, 2)
+    first, second = said[:, 0], said[:, 1]
+    correlation = [np.corrcoef(first[:, axis], second[:, axis])[0, 1] for axis in range(2)]
+    assert 0.5 < min(correlation) <= max(correlation) < 0.999
 
 
 def test_every_column_matters_but_those_of_the_window_s_first_session(artifact: Path, windows: Windows) -> None:
