@@ -13,25 +13,28 @@ a `session` in the form, or `partition_key` by REST; sessions of the past by a b
 **Writes**: `uploads`, `bars`, `quarantine`, `validations`, `predictions`,
 `scoring_runs`, `outcomes`, `calibrations`; `published/SESSION.csv` and `.parquet`.
 
-**On failure**: two retries, none where the input breaks a rule, then a message to Slack. A session that fails its
-validation is not scored; the forecasts of the session before stay.
+**On failure**: two retries, none where the input breaks a rule, then an incident that Slack is told of
+(docs/alerts.md), as of a run that is not through by its deadline. A session that fails its validation is not scored;
+the forecasts of the session before stay.
 
 **Settings**: `CLOSECAST_FIRST_SESSION`, `CLOSECAST_LAST_SESSION`, `CLOSECAST_UPLOAD_TIMEOUT_S`,
-`CLOSECAST_SHARDS`.
+`CLOSECAST_FORECAST_DEADLINE_S`, `CLOSECAST_SHARDS`.
 """
 
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
-from airflow.sdk import Param, dag, task
+from airflow.sdk import DeadlineAlert, DeadlineReference, Param, SyncCallback, dag, task
 from data_docs_link import DataDocsLink
 from market_close_timetable import MarketCloseTimetable
 from upload_sensor import UploadSensor
 
+from dags.common.callbacks import report_late_run
 from dags.common.child import run_child
-from dags.common.defaults import BEGIN, DEFAULT_ARGS, first_session, last_session
+from dags.common.defaults import BEGIN, DAG_CALLBACKS, DEFAULT_ARGS, first_session, last_session
 
 RUN = "{{ dag.dag_id }}/{{ run_id }}"
 
@@ -100,6 +103,13 @@ def settle(session):
     catchup=first_session() is not None,
     max_active_runs=16,  # a run that waits for its upload counts, and holds no worker
     default_args=DEFAULT_ARGS,
+    **DAG_CALLBACKS,
+    deadline=DeadlineAlert(
+        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        interval=timedelta(seconds=int(os.environ.get("CLOSECAST_FORECAST_DEADLINE_S", "14400"))),
+        callback=SyncCallback(report_late_run),
+        name="forecasts are out",
+    ),
     params={"session": Param(None, type=["null", "string"], format="date", title="Session", description="YYYY-MM-DD")},
     doc_md=__doc__,
     tags=["forecast"],

@@ -23,7 +23,7 @@ from __future__ import annotations
 from airflow.sdk import Param, dag, task
 
 from dags.common.child import run_child
-from dags.common.defaults import BEGIN, DEFAULT_ARGS
+from dags.common.defaults import BEGIN, DAG_CALLBACKS, DEFAULT_ARGS
 
 
 @task
@@ -36,6 +36,7 @@ def predict(session, symbols, version, upload, asked_by):
     schedule=None,
     start_date=BEGIN,
     default_args=DEFAULT_ARGS,
+    **DAG_CALLBACKS,
     params={
         "session": Param(None, type=["null", "string"], format="date", title="Session", description="Newest if empty"),
         "symbols": Param(None, type=["null", "array"], title="Symbols", description="One a line; all if empty"),

@@ -22,7 +22,7 @@ from __future__ import annotations
 from airflow.sdk import Param, dag, task
 
 from dags.common.child import run_child
-from dags.common.defaults import BEGIN, DEFAULT_ARGS
+from dags.common.defaults import BEGIN, DAG_CALLBACKS, DEFAULT_ARGS
 from dags.common.scoring import score_again
 
 
@@ -36,6 +36,7 @@ def bring_back(params=None, dag_run=None):
     schedule=None,
     start_date=BEGIN,
     default_args=DEFAULT_ARGS,
+    **DAG_CALLBACKS,
     params={
         "action": Param("release", enum=["release", "repair"], title="Action"),
         "upload": Param(None, type=["null", "string"], title="Upload", description="SHA-256, or six digits of it"),

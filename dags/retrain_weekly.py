@@ -25,7 +25,7 @@ from airflow.sdk import dag, task
 from airflow.timetables.trigger import CronTriggerTimetable
 
 from dags.common.child import run_child
-from dags.common.defaults import DEFAULT_ARGS
+from dags.common.defaults import DAG_CALLBACKS, DEFAULT_ARGS
 
 
 @task
@@ -70,6 +70,7 @@ def promote(asked_by):
     catchup=False,
     max_active_runs=1,
     default_args=DEFAULT_ARGS,
+    **DAG_CALLBACKS,
     doc_md=__doc__,
     tags=["model"],
 )

@@ -23,7 +23,7 @@ from __future__ import annotations
 from airflow.sdk import Param, dag, task
 
 from dags.common.child import run_child
-from dags.common.defaults import BEGIN, DEFAULT_ARGS
+from dags.common.defaults import BEGIN, DAG_CALLBACKS, DEFAULT_ARGS
 from dags.common.scoring import score_again
 
 
@@ -37,6 +37,7 @@ def roll_back(params=None, dag_run=None):
     schedule=None,
     start_date=BEGIN,
     default_args=DEFAULT_ARGS,
+    **DAG_CALLBACKS,
     params={
         "version": Param(
             None, type=["null", "integer"], title="Version", description="The one that served before if empty"

@@ -25,7 +25,7 @@ from airflow.sdk import Param, dag, task
 from session_report_link import SessionReportLink
 
 from dags.common.child import run_child
-from dags.common.defaults import DEFAULT_ARGS
+from dags.common.defaults import DAG_CALLBACKS, DEFAULT_ARGS
 
 
 @task
@@ -51,6 +51,7 @@ def wants_retrain(watched):
     catchup=False,
     max_active_runs=1,
     default_args=DEFAULT_ARGS,
+    **DAG_CALLBACKS,
     params={"session": Param(None, type=["null", "string"], format="date", title="Session", description="YYYY-MM-DD")},
     doc_md=__doc__,
     tags=["forecast"],

@@ -16,15 +16,17 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from include.commands import audit, lake, models, quarantine
+from include.commands import alerts, audit, lake, models, quarantine
 from include.commands import uploads as uploads_command
 from include.commands.answers import answer_upload
 from include.commands.backtest import backtest
+from include.commands.doctor import doctor
 from include.commands.history import simulate_history
 from include.commands.ingest import ingest
-from include.commands.monitoring import report, skill, watch
+from include.commands.monitoring import report, skill, watch_forecasts
 from include.commands.options import AsJson
 from include.commands.validate import validate
+from include.commands.watch import watch
 from include.console import emit, err, out, plain, show_steps
 from include.errors import ClosecastError, InputError
 from include.home import current_settings, recall_home
@@ -38,15 +40,18 @@ app.add_typer(uploads_command.app, name="uploads")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(lake.app, name="lake")
 app.add_typer(audit.app, name="audit")
+app.add_typer(alerts.app, name="alerts")
+app.command()(doctor)
 app.command()(ingest)
 app.command()(validate)
 app.command()(backtest)
 app.command()(audit.explain)
 app.command()(audit.replay)
 app.command()(skill)
-app.command()(watch)
+app.command()(watch_forecasts)
 app.command()(report)
 app.command()(simulate_history)
+app.command()(watch)
 
 USAGE_EXIT = 2
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 
-from include.monitoring.outcomes import settle
+from include.monitoring.outcomes import Settlement, settle
 from include.quality.results import require_valid
 from include.quality.session import validate_session
+from include.registry.resolve import resolve_version
+from include.scoring.calibration import current_calibration
 from include.scoring.chart import publish_chart
 from include.scoring.publish import publish_session
 from include.scoring.score import ScoreReport, score_session
@@ -32,6 +34,13 @@ def forecast_session(settings: Settings, session: date, *, asked_by: str) -> tup
     check_future(settings, session)
     report = score_session(settings, session, run_id=asked_by)
     files = publish_session(settings, session)
-    settle(settings, session)
-    publish_chart(settings)
+    settle_session(settings, session)
     return report, files
+
+
+def settle_session(settings: Settings, session: date) -> Settlement:
+    """Join a session with the forecasts that spoke of it, calibrate the next intervals, write the chart's file."""
+    settled = settle(settings, session)
+    current_calibration(settings, resolve_version(settings), session)
+    publish_chart(settings)
+    return settled

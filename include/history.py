@@ -8,7 +8,10 @@ ledger says. So the forecasts are those of the time, also where bars were correc
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -25,6 +28,7 @@ from include.ingest.ingest import ingest_upload
 from include.ingest.store import open_kept
 from include.lake.bars import open_bars
 from include.lake.catalog import read_operations
+from include.lake.dense import read_floats
 from include.lake.files import list_sessions
 from include.lake.predictions import read_forecasts
 from include.lake.runs import find_newest_run
@@ -72,7 +76,7 @@ class History:
 
 @dataclass
 class _Past:
-    """What happens when: files that arrive by session, retrains by their last session, moves by session."""
+    """What happens when: files that came before the first session, with each, and retrains by their last session."""
 
     before: list[Any] = field(default_factory=list)
     arrivals: dict[date, list[Any]] = field(default_factory=dict)
@@ -111,30 +115,73 @@ def simulate_history(
     if not sessions or not older:
         rule = "a simulated history must have sessions with bars, and one before the first of them"
         raise InputError(rule, value=f"{len(sessions)} sessions, {len(older)} before", place=f"{first} to {last}")
-    # Its registry is its own, whatever server the other home's is.
-    moved = {"home": home.absolute(), "uploads": None, "mlflow_tracking_uri": None, "slack_webhook_url": None}
+    # Its registry is its own, whatever server the other home's is; what went wrong in the past is told to nobody.
+    named = ("uploads", "mlflow_tracking_uri", "alerts_url", "slack_webhook_url", "slack_webhooks", "slack_bot_token")
+    moved = {"home": home.absolute(), **dict.fromkeys(named)}
     other = settings.model_copy(update=moved)
-    remember_home(other, made_by="simulate-history")
     if settings.symbol_changes_file.is_file():
         other = other.model_copy(update={"symbol_changes": settings.symbol_changes_file})
-    past = _find_past(settings, other, sessions, older[-1], every)
+    with _emptied_on_failure(other.home):
+        remember_home(other, made_by="simulate-history")
+        past = _find_past(settings, other, sessions, older[-1], every)
+        _live(settings, other, past, sessions, older[-1], every=every, on_progress=on_progress)
+        compared = [each for day in sessions if (each := _compare(settings, other, day)) is not None]
+    retrained = sorted(day for day in past.retrains if day <= last)
+    return History(other.home, sessions, retrained, compared)
+
+
+@contextmanager
+def _emptied_on_failure(folder: Path) -> Iterator[None]:
+    """Leave nothing in a folder that was empty before: half a history tells nothing, and a new try needs it."""
+    was_there = folder.is_dir()
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        if was_there:
+            folder.mkdir(exist_ok=True)
+        raise
+
+
+def _live(
+    settings: Settings,
+    other: Settings,
+    past: _Past,
+    sessions: list[date],
+    newest_before: date,
+    *,
+    every: int | None,
+    on_progress: Say,
+) -> None:
+    """Let what came come, session by session: ingest, serve as the ledger says, forecast, retrain."""
     steps = len(sessions) + 1
     on_progress(0, steps, "history")
     for upload in past.before:
         ingest_upload(other, upload)
     known: dict[int, int] = {}
-    _retrain(settings, other, past, older[-1], known, gate=every is not None)
+    _retrain(settings, other, past, newest_before, known, gate=every is not None)
+    began = time.monotonic()
     for number, session in enumerate(sessions, 1):
-        on_progress(number, steps, str(session))
+        on_progress(number, steps, _describe_pace(session, number - 1, len(sessions), time.monotonic() - began))
         for upload in past.arrivals.get(session, []):
             ingest_upload(other, upload)
         if every is None:
             _follow(settings, other, session, known)
         forecast_session(other, session, asked_by="simulate-history")
         _retrain(settings, other, past, session, known, gate=every is not None)
-    compared = [each for day in sessions if (each := _compare(settings, other, day)) is not None]
-    retrained = sorted(day for day in past.retrains if day <= last)
-    return History(other.home, sessions, retrained, compared)
+
+
+def _describe_pace(session: date, done: int, total: int, seconds: float) -> str:
+    """Say which session is lived, how long one takes, and how long the others will.
+
+    Examples
+    --------
+    >>> _describe_pace(date(2018, 6, 1), 4, 30, 12.0)
+    '2018-06-01, 3.0 s a session, 78 s left'
+    """
+    if not done:
+        return str(session)
+    return f"{session}, {seconds / done:.1f} s a session, {seconds / done * (total - done):,.0f} s left"
 
 
 def _find_past(
@@ -224,7 +271,7 @@ def _compare(settings: Settings, other: Settings, session: date) -> Compared | N
         return None
     before, now = (read_forecasts(each.lake, run) for each, run in ((settings, there), (other, here)))
     joined = _named(before, "was").join(_named(now, "is"), keys=_KEYS, join_type="inner")
-    was, found = (np.asarray(pc.fill_null(joined[name], np.nan)) for name in ("predicted_was", "predicted_is"))
+    was, found = (read_floats(joined, name) for name in ("predicted_was", "predicted_is"))
     same = (was == found) | (np.isnan(was) & np.isnan(found))
     same &= np.asarray(pc.equal(joined["status_was"], joined["status_is"]))
     with np.errstate(invalid="ignore"):

@@ -10,6 +10,7 @@ import json
 from datetime import UTC, datetime, timedelta
 
 from include.errors import InputError
+from include.files import write_atomically
 from include.market.sessions import newest_closed_session
 from include.settings import Settings, load_settings
 from include.system.credentials import use_own_mlflow
@@ -21,12 +22,8 @@ REMEMBERED = ("calendar", "first_session", "last_session", "close_delay_s")
 
 def remember_home(settings: Settings, *, made_by: str) -> None:
     """Write down what a home is begun with."""
-    settings.home.mkdir(parents=True, exist_ok=True)
     chosen = {name: getattr(settings, name) for name in REMEMBERED}
-    memory = settings.home / MEMORY
-    partial = memory.with_name(f".{MEMORY}")
-    partial.write_text(json.dumps({"made_by": made_by} | chosen, default=str))
-    partial.replace(memory)
+    write_atomically(settings.home / MEMORY, json.dumps({"made_by": made_by} | chosen, default=str))
 
 
 def made_by(settings: Settings) -> str | None:

@@ -6,9 +6,12 @@ State lives under one folder, `home`; each path below it is a property here, so 
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -88,6 +91,25 @@ class Settings(BaseSettings):
     mlflow_password: SecretStr | None = Field(None, description="That user's password.")
     airflow_port: int | None = Field(None, description="Port of Airflow's pages; that of the last start by default.")
     mlflow_port: int | None = Field(None, description="Port of MLflow's pages; that of the last start by default.")
+    upload_due_s: int = Field(
+        2 * 3600, ge=1, description="Seconds from a session's close after which an upload that has not come is told of."
+    )
+    stuck_after_s: int = Field(
+        90 * 60, ge=60, description="A run is stuck when nothing of it has begun or ended for so many seconds."
+    )
+    watch_every_s: int = Field(180, ge=10, description="Seconds between two runs of watch_system.")
+    watch_look_s: float = Field(5.0, gt=0, description="Seconds between two looks of the watcher outside Airflow.")
+    watch_airflow_url: str | None = Field(
+        None, description="Airflow's address as the watcher reaches it; that of the home's own system by default."
+    )
+    prediction_url: str | None = Field(
+        None, description="An address of the prediction API that answers 200 while it is well; not watched by default."
+    )
+    disk_free_mb: int = Field(1024, ge=0, description="The home's disk counts as full when less than this is free.")
+    ping_url: SecretStr | None = Field(
+        None, description="The watcher calls it (GET) while it can look and tell: a dead man's switch."
+    )
+    ping_every_s: float = Field(60.0, gt=0, description="Seconds between two such calls.")
     symbol_changes: Path | None = Field(
         None, description="CSV of renames and redenominations; symbol_changes.csv in the home by default."
     )
@@ -98,7 +120,43 @@ class Settings(BaseSettings):
     retrain_on_breach: bool = Field(
         False, description="Whether watch_forecasts starts retrain_weekly when a watched signal comes into breach."
     )
-    slack_webhook_url: SecretStr | None = Field(None, description="Slack incoming webhook for failures and breaches.")
+    slack_webhook_url: SecretStr | None = Field(
+        None, validate_default=True, description="Slack incoming webhook for incidents and notices."
+    )
+    slack_webhooks: SecretStr | None = Field(
+        None, description="Others by severity: critical=https://..., info=https://... (docs/alerts.md)."
+    )
+    slack_bot_token: SecretStr | None = Field(
+        None, description="A bot's token (chat:write) in place of a webhook: messages are edited, recoveries threaded."
+    )
+    slack_channel: str | None = Field(None, description="The bot's channel, best as its id: C0123456789.")
+    slack_channels: str | None = Field(None, description="Others by severity: critical=C0ONCALL, info=C0FEED.")
+    slack_mentions: str | None = Field(
+        "critical=here", description="Who is mentioned, by severity: here, channel, a user's or a group's id."
+    )
+    slack_api_url: str = Field("https://slack.com/api/", description="Slack's Web API, for the bot.")
+    alerts_url: SecretStr | None = Field(
+        None, description="Database of incidents, SQLite or Postgres; by default alerts/alerts.db in the home."
+    )
+    alerts_off: str | None = Field(None, description="Kinds that are kept and not told, by commas (docs/alerts.md).")
+    alerts_on: str | None = Field(None, description="Kinds told that are not by default, for one forecasts_published.")
+    alerts_repeat_h: float = Field(
+        24.0, gt=0, description="An incident that goes on is told again after so many hours, if it is reported again."
+    )
+    alerts_group_s: float = Field(
+        3.0, ge=0, description="A message waits so long for more of its incident, such as a run's other failed tasks."
+    )
+    alerts_quiet: str | None = Field(
+        None, description="Quiet hours, 22:00-07:00: all but critical is told after them, rolled up."
+    )
+    alerts_maintenance: str | None = Field(
+        None, description="Windows in which nothing is told till their end: Sun 02:00-04:00, 2026-12-01T20:00/PT2H."
+    )
+    alerts_timezone: str = Field("UTC", description="Zone of quiet hours and maintenance: Europe/Berlin.")
+    forecast_deadline_s: int = Field(
+        4 * 3600, ge=1, description="Seconds from a session's close by which its forecasts must be out."
+    )
+    docs_url: str | None = Field(None, description="Where the folder docs/ is served, for links to runbooks.")
     airflow_url: str | None = Field(None, description="Airflow's address as people reach it, for links in messages.")
 
     @field_validator("home", "expectations")
@@ -130,6 +188,11 @@ class Settings(BaseSettings):
         if "://" in address:
             raise ValueError(f"{name} must be a folder or s3://bucket/prefix. Received: {address.split('://')[0]}://")
         return str(Path(address).expanduser().absolute())
+
+    @field_validator("slack_webhook_url", mode="before")
+    @classmethod
+    def _connected(cls, url: object) -> object:
+        return url or _read_slack_connection()
 
     @field_validator("date_order")
     @classmethod
@@ -266,6 +329,11 @@ class Settings(BaseSettings):
         return self.home / "airflow"
 
     @property
+    def alerts(self) -> Path:
+        """Incidents and the messages that wait, beside the lake."""
+        return self.home / "alerts"
+
+    @property
     def run_dir(self) -> Path:
         """State of the running system: ports, process ids, component logs, the admin password."""
         return self.home / "run"
@@ -285,6 +353,19 @@ class Settings(BaseSettings):
         if self.symbol_changes_file.is_file():
             found.update(self.symbol_changes_file.read_bytes())
         return found.hexdigest()[:16]
+
+
+def _read_slack_connection() -> str | None:
+    """Take the webhook from Airflow's connection `closecast_slack`, where the environment gives it.
+
+    One in Airflow's database does not count: who tells that Airflow is dead cannot ask it.
+    """
+    said = os.environ.get("AIRFLOW_CONN_CLOSECAST_SLACK", "")
+    try:
+        connection = json.loads(said)
+    except ValueError:
+        return unquote(urlsplit(said).password or "") or None
+    return connection.get("password") if isinstance(connection, dict) else None
 
 
 @lru_cache(maxsize=1)

@@ -97,14 +97,18 @@ def build_skill_table(title: str, group: str, rows: Sequence[Skill]) -> Table:
             f"{row.mean_absolute_error:.5f}",
             f"{row.last_close_error:.5f}",
             _show_number(row.relative_error, ".3f"),
-            *(_show_number(value, ".1%") for value in (row.directional_accuracy, row.coverage_80, row.coverage_95)),
+            *(_show_share(value) for value in (row.directional_accuracy, row.coverage_80, row.coverage_95)),
             _show_number(row.mean_scaled_error, ".3f"),
         ]
         for row in rows
     ]
     errors = ["forecasts", "error", "last close's", "ratio"]
-    columns = [group, "target", *errors, "direction", "in 80%", "in 95%", "scaled"]
+    columns = [group, "target", *errors, "direction", "in 80 %", "in 95 %", "scaled"]
     return build_table(title, columns, cells, right=2)
+
+
+def _show_share(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f} %"
 
 
 def _show_number(value: float | None, form: str) -> str:

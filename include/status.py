@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
+from include.alerts.overview import read_overview
+from include.alerts.targets import list_targets
 from include.console import build_facts, out, plain
+from include.errors import UnavailableError
 from include.lake.catalog import committed_state, find_committed
 from include.lake.files import list_sessions
 from include.lake.runs import scored_sessions
@@ -34,7 +38,19 @@ def read_status(settings: Settings) -> dict[str, Any]:
         "sessions": len(sessions),
         "newest_session": sessions[-1] if sessions else None,
         "newest_forecast": scored[-1] if scored else None,
+        **_read_alerts(settings),
     }
+
+
+def _read_alerts(settings: Settings) -> dict[str, Any]:
+    """Say what is wrong and whether Slack hears of it, as it was at the last attempt."""
+    try:
+        found = read_overview(settings, time.time())
+    except UnavailableError as error:
+        return {"open_incidents": None, "messages_waiting": None, "slack": str(error)}
+    faults = [f"{each.name}: {each.last_error}" for each in found.trouble]
+    works = "works" if list_targets(settings) else "not set"
+    return {"open_incidents": found.opened, "messages_waiting": found.waiting, "slack": "; ".join(faults) or works}
 
 
 def show_status(found: dict[str, Any]) -> None:

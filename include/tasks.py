@@ -10,10 +10,10 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
-from include.errors import InputError
+from include.errors import InputError, UnavailableError
 from include.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -110,24 +110,25 @@ def check_future(session: str) -> int:
 
 def settle(session: str) -> int:
     """Join the session with the forecasts that spoke of it, and calibrate for the next; return how many outcomes."""
-    from include.monitoring.outcomes import settle as settle_outcomes
-    from include.registry.resolve import resolve_version
-    from include.scoring.calibration import current_calibration
-    from include.scoring.chart import publish_chart
+    from include.forecast import settle_session
 
-    settings, day = load_settings(), parse_session(session)
-    settled = settle_outcomes(settings, day)
+    settled = settle_session(load_settings(), parse_session(session))
     _say(settled.summary())
-    current_calibration(settings, resolve_version(settings), day)
-    publish_chart(settings)
     return settled.outcomes
 
 
 def publish(session: str) -> list[str]:
     """Publish the session's forecasts; return the files."""
+    from include.alerts.policy import is_switched_on
     from include.scoring.publish import publish_session
 
-    return [str(path) for path in publish_session(load_settings(), parse_session(session))]
+    settings, day = load_settings(), parse_session(session)
+    files = publish_session(settings, day)
+    if is_switched_on(settings, "forecasts_published"):
+        from include.monitoring.notices import tell_published
+
+        tell_published(settings, day)
+    return [str(path) for path in files]
 
 
 def predict(
@@ -271,6 +272,7 @@ def bring_back(asked: dict[str, Any], user: str | None, asked_by: str) -> list[s
 def score_again(session: str, asked_by: str) -> str:
     """Forecast a session whose bars have changed; return the run's id."""
     validate(session)
+    check_future(session)
     run_id = score(session, asked_by)
     publish(session)
     settle(session)
@@ -279,9 +281,13 @@ def score_again(session: str, asked_by: str) -> str:
 
 def maintain() -> dict[str, int]:
     """Keep the lake up; return how many files were merged and removed, and the bytes that were freed."""
+    from include.alerts.retention import remove_old
     from include.lake.maintain import maintain_lake
 
-    report = maintain_lake(load_settings())
+    settings = load_settings()
+    report = maintain_lake(settings)
+    forgotten = remove_old(settings, time.time() - settings.audit_window_days * 86400)
+    _say(f"{forgotten:,} incidents are past the audit window and were removed")
     for removal in report.removals:
         _say(f"removed {removal.area} {removal.path} ({removal.size_bytes:,} bytes): {removal.why}")
     _say(report.summary())
@@ -292,9 +298,14 @@ def maintain() -> dict[str, int]:
 def watch_forecasts() -> dict[str, Any]:
     """Judge the newest settled session; return it, what began and ended by it, and what is in breach."""
     from include.monitoring.messages import describe_began, describe_ended
+    from include.monitoring.notices import tell_jumps, watch_quarantine
     from include.monitoring.watch import watch_forecasts as watch
 
-    found = watch(load_settings())
+    settings = load_settings()
+    found = watch(settings)
+    watch_quarantine(settings)
+    if found.session is not None:
+        tell_jumps(settings, found.session)
     for began in found.open:
         _say(describe_began(began))
     for ended in found.ended:
@@ -306,6 +317,24 @@ def watch_forecasts() -> dict[str, Any]:
         "ended": [each.signal for each in found.ended],
         "open": [each.signal for each in found.open],
     }
+
+
+def watch_system() -> dict[str, Any]:
+    """Look once at the whole system; return what was told and what has recovered.
+
+    Raises
+    ------
+    UnavailableError
+        A fact could not be read. All the others were, and what they gave is told.
+    """
+    from include.watchdog.patrol import watch_system as watch
+
+    found = watch(load_settings(), datetime.now(UTC))
+    _say(found.summary())
+    if found.unread:
+        said = "; ".join(f"{name} ({why})" for name, why in found.unread.items())
+        raise UnavailableError("the watchdog must be able to read every fact", value=said)
+    return {"told": list(found.told), "recovered": list(found.recovered)}
 
 
 def wants_retrain(watched: dict[str, Any]) -> bool:

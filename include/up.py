@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from include.alerts.overview import check_slack
+from include.alerts.policy import check_policy
 from include.console import emit, err, out, plain, show_steps
 from include.home import begin_home
 from include.settings import Settings
@@ -15,6 +17,7 @@ from include.system.supervisor import SYSTEM, Event, run_supervisor
 
 def run_up(settings: Settings, *, detach: bool, as_json: bool) -> None:
     """Run the system in the foreground until Ctrl-C, or start it and return."""
+    check_policy(settings)
     settings = begin_home(settings)
     login = load_login(settings)
     if detach:
@@ -37,6 +40,10 @@ def run_up(settings: Settings, *, detach: bool, as_json: bool) -> None:
 def _tell(settings: Settings, *, password: str | None, as_json: bool) -> None:
     """Say where the pages are; the password only at the start that made it, and never as JSON."""
     state = read_state(settings)
+    for place, fault in check_slack(settings).items():
+        if fault:
+            said = f"Slack will not hear of what goes wrong: {place}: {fault} (closecast doctor, docs/alerts.md)"
+            err.print(f"[red]{plain(said)}[/red]", soft_wrap=True)
     payload: dict[str, Any] = {
         "airflow_url": state.airflow_url if state else None,
         "mlflow_url": state.mlflow_url if state else None,

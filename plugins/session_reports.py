@@ -1,6 +1,6 @@
 """Serves the sessions' pages inside Airflow's web server, to those who are logged in.
 
-As with the Data Docs every route asks for the user itself, and only dates are looked for.
+Only dates are looked for, so no path leads out of their folder; the rest is in `login_pages`.
 """
 
 from __future__ import annotations
@@ -8,18 +8,15 @@ from __future__ import annotations
 from datetime import date
 
 from airflow.plugins_manager import AirflowPlugin
-from fastapi import Depends, FastAPI, HTTPException
-from fastapi.responses import FileResponse, RedirectResponse, Response
+from fastapi import FastAPI, HTTPException
+from fastapi.responses import RedirectResponse, Response
+from login_pages import open_app, send_page
 from session_report_link import MOUNT
 
 
 def build_app() -> FastAPI:
     """Build the app: the newest page, and each by its session."""
-    from airflow.api_fastapi.core_api.security import get_user
-
-    app = FastAPI(
-        title="Session reports", dependencies=[Depends(get_user)], docs_url=None, redoc_url=None, openapi_url=None
-    )
+    app = open_app("Session reports")
     app.get("/newest")(lead_to_newest)
     app.get("/{day}")(give_page)
     return app
@@ -39,14 +36,12 @@ def lead_to_newest() -> Response:
 def give_page(day: date) -> Response:
     """Give the page of one session."""
     from include.monitoring.session_report import report_path
-    from include.quality.docs import POLICY
     from include.settings import load_settings
 
     path = report_path(load_settings(), day)
     if not path.is_file():
         raise HTTPException(status_code=404, detail="this session has no page")
-    headers = {"Content-Security-Policy": f"{POLICY}; sandbox", "X-Content-Type-Options": "nosniff"}
-    return FileResponse(path, media_type="text/html", headers=headers | {"Cache-Control": "no-store"})
+    return send_page(path)
 
 
 class SessionReportsPlugin(AirflowPlugin):

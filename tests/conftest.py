@@ -16,6 +16,7 @@ import pytest
 from include.settings import PROJECT_ROOT, Settings
 from tests.object_store import KEYS, run_s3_server
 
+OWN_VARIABLES = {"CLOSECAST_SHARED_DATA", "CLOSECAST_TEST_POSTGRES"}
 AIRFLOW_HOME = tempfile.TemporaryDirectory(prefix="closecast-airflow-")
 
 
@@ -31,7 +32,7 @@ def pytest_configure() -> None:
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{AIRFLOW_HOME.name}/airflow.db",
     }
-    for name in [name for name in os.environ if name.startswith("CLOSECAST_") and name != "CLOSECAST_SHARED_DATA"]:
+    for name in [name for name in os.environ if name.startswith("CLOSECAST_") and name not in OWN_VARIABLES]:
         del os.environ[name]
 
 
@@ -49,15 +50,13 @@ class TrainedHome:
     uploads: dict[date, Path]
 
 
-@pytest.fixture(scope="session")
-def trained_home(tmp_path_factory: pytest.TempPathFactory) -> TrainedHome:
+def make_trained_home(home: Path) -> TrainedHome:
     """Eighty symbols, ninety sessions, the last four not arrived; ridge (Production) and last_close registered."""
     from include.ingest.ingest import ingest_upload
     from include.market.exchange import simulate_exchange, write_exchange
     from include.registry.promote import promote_version
     from include.training.train import train
 
-    home = tmp_path_factory.mktemp("trained")
     exchange = simulate_exchange(symbols=80, sessions=90, calendar="24/7", seed=5, last_session=date(2024, 3, 30))
     history, *uploads = write_exchange(exchange, home / "exchange", live_sessions=4)
     settings = Settings(home=home, train_windows=5000, holdout_sessions=20, backtest_origins=2, _env_file=None)
@@ -65,6 +64,12 @@ def trained_home(tmp_path_factory: pytest.TempPathFactory) -> TrainedHome:
     train(settings, who="tests", names=["last_close", "ridge"], promote=False)
     promote_version(settings, 2, who="tests", why="fixture")
     return TrainedHome(settings, {date.fromisoformat(path.stem): path for path in uploads})
+
+
+@pytest.fixture(scope="session")
+def trained_home(tmp_path_factory: pytest.TempPathFactory) -> TrainedHome:
+    """A home that is trained once for all tests."""
+    return make_trained_home(tmp_path_factory.mktemp("trained"))
 
 
 @pytest.fixture(scope="session")

@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psutil
 import pytest
 
+from include.files import hold_partial
 from include.lake.predictions import read_newest_run
 from include.settings import Settings
 from include.system.airflow_api import AirflowApi, connect_airflow
@@ -27,6 +29,10 @@ from tests.conftest import TrainedHome
 from tests.fakes import FakeSlack
 
 pytestmark = [pytest.mark.slow, pytest.mark.stack, pytest.mark.timeout(420)]
+
+
+DEADLINE_S = 90
+"""From a run's start until its forecasts must be out."""
 
 
 @dataclass
@@ -40,11 +46,21 @@ class Running:
 
     def land(self, upload: Path) -> date:
         """Place an upload as a client does, whole at once."""
-        inbox = self.settings.inbox
-        inbox.mkdir(exist_ok=True)
-        shutil.copy(upload, inbox / f".{upload.name}")
-        (inbox / f".{upload.name}").replace(inbox / upload.name)
+        with hold_partial(self.settings.inbox / upload.name) as partial:
+            shutil.copyfile(upload, partial)
         return date.fromisoformat(upload.stem)
+
+    def told_of(self, words: str) -> list[dict[str, Any]]:
+        """The messages that Slack was sent whose line has some words."""
+        return [post for post in self.slack.posts if words in post["text"]]
+
+    def await_told(self, words: str, *, timeout_s: float = 120.0) -> None:
+        """Wait until Slack was sent a line with some words."""
+        try:
+            wait_for(lambda: bool(self.told_of(words)), f"Slack to be told: {words}", timeout_s=timeout_s)
+        except AssertionError as error:
+            error.add_note(f"it was told: {[post['text'] for post in self.slack.posts]}")
+            raise
 
     def run_of(self, session: date) -> dict[str, Any] | None:
         """The scheduler's run of a session."""
@@ -94,6 +110,7 @@ def running(trained_home: TrainedHome) -> Iterator[Running]:
             CLOSECAST_FIRST_SESSION=days[0].isoformat(),
             CLOSECAST_LAST_SESSION=days[-1].isoformat(),
             CLOSECAST_SLACK_WEBHOOK_URL=slack.url,
+            CLOSECAST_FORECAST_DEADLINE_S=str(DEADLINE_S),
         )
         try:
             state = read_state(settings)
@@ -151,13 +168,24 @@ def test_a_killed_child_fails_its_task_and_slack_is_told_once(running: Running) 
     finally:
         stopped.set()
         killer.join()
-    (message,) = running.slack.posts
-    assert "market_close.ingest failed" in message["text"]
+    running.await_told("market_close failed")
+    time.sleep(5)  # what would be told twice would be told by now
+    (message,) = running.told_of("market_close failed")
+    assert f"session {session}: ingest: " in message["text"]
     assert "SIGKILL" in message["text"]
-    said = json.dumps(message["blocks"])
-    assert session.isoformat() in said
-    assert run["dag_run_id"] in said
-    assert "3 of 3" in said
+    assert quote(run["dag_run_id"], safe="") in json.dumps(message["blocks"])
+
+
+def test_a_session_whose_upload_does_not_come_is_told_by_its_deadline_and_its_end_too(running: Running) -> None:
+    session = date.fromisoformat(running.uploads[3].stem)
+    late = f"The upload of session {session} has not come"
+    running.await_told(late, timeout_s=DEADLINE_S + 120)
+    running.land(running.uploads[3])
+    running.await_state(session, "success")
+    running.await_told(f"Recovered: {late}")
+    assert len(running.told_of(late)) == 2
+    (over,) = running.told_of("Recovered: market_close failed")
+    assert over in running.slack.posts
 
 
 def test_a_killed_scheduler_comes_back_and_finishes_the_run_once(running: Running) -> None:

@@ -1,50 +1,166 @@
-"""Failure callbacks: from an Airflow context to a message, and nothing else."""
+"""What a task, and then its run, report when they fail, and a run when it is well: one incident a DAG.
+
+A task that was killed calls nothing back, but its run does, in the DAG processor: nothing heavy is imported here.
+Both report under the same key, so that a death is told once, whoever tells of it.
+"""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
 
-SLACK_CONNECTION = "closecast_slack"
+    from include.alerts.incidents import Incident
+    from include.settings import Settings
+
+BLOCKED = "BlockedError: "
+"""How `run_child` names a session that a gate refused."""
+
+SEVERITIES = {"market_close": "critical", "predict_on_demand": "warning"}
+"""Of a failed run: no forecasts, or one person who waits for an answer; all others are errors."""
+
+log = logging.getLogger(__name__)
 
 
-def tell_failure(context: Context) -> None:
-    """Tell Slack that a task has used its last try."""
-    from include.alerts.messages import build_failure_message
-    from include.alerts.send import send_message
-
-    send_message(build_failure_message(_read_failure(context)), _find_webhook())
+def report_task_failure(context: Context) -> None:
+    """Report a task that has used its last try."""
+    _try(lambda: _report(context, is_run=False))
 
 
-def _read_failure(context: Context) -> Any:
-    from include.alerts.messages import TaskFailure
+def report_run_failure(context: Context) -> None:
+    """Report a run that is over and failed: the tasks that were killed had no chance to."""
+    _try(lambda: _report(context, is_run=True))
 
-    task = context["ti"]
-    return TaskFailure(
-        dag_id=task.dag_id,
-        task_id=task.task_id,
-        run_id=str(context.get("run_id")),
-        session=context.get("partition_key") or context["params"].get("session"),
-        try_number=task.try_number,
-        max_tries=(task.max_tries or 0) + 1,
-        cause=str(context.get("exception") or "no exception was given"),
-        log_url=getattr(task, "log_url", None),
+
+def report_run_success(context: Context) -> None:
+    """Report that a DAG works: what was wrong with it is over."""
+    _try(lambda: _recover(context))
+
+
+def report_late_run(context: dict[str, Any]) -> None:
+    """Report a session whose deadline has passed while its run goes on; Airflow's deadline alert calls it."""
+    _try(lambda: _report_late(context["dag_run"]))
+
+
+def _try(report: Callable[[], None]) -> None:
+    """Do without a report rather than hide the failure that it is about."""
+    try:
+        report()
+    except Exception:
+        log.exception("the failure could not be reported")
+
+
+def _report(context: Context, *, is_run: bool) -> None:
+    from include.alerts.report import report_incident
+    from include.settings import load_settings
+
+    settings = load_settings()
+    report_incident(settings, _describe_failure(settings, context, is_run=is_run), is_complete=is_run)
+
+
+def _report_late(run: dict[str, Any]) -> None:
+    from include.alerts.links import link_run
+    from include.monitoring.late import report_late
+    from include.settings import load_settings
+
+    session = _read_date(run.get("partition_key") or (run.get("conf") or {}).get("session"))
+    if session is not None and run.get("state") != "failed":  # that one has been told
+        settings = load_settings()
+        report_late(settings, session, run=link_run(settings.airflow_url, run["dag_id"], run["dag_run_id"]))
+
+
+def _recover(context: Context) -> None:
+    from include.alerts.report import report_recovery
+    from include.settings import load_settings
+
+    settings, dag_id, session = load_settings(), context["dag"].dag_id, _find_session(context)
+    note = f"The run of session {session} succeeded." if session else f"{context['run_id']} succeeded."
+    note += _name_left(settings, f"run_failed/{dag_id}", session)
+    report_recovery(settings, f"run_failed/{dag_id}", note=note)
+    if dag_id == "market_close":
+        report_recovery(settings, "gate_refused_session/market_close", note=note)
+        report_recovery(settings, f"upload_missing/{session}", note=note)
+        report_recovery(settings, f"forecasts_missing/{session}", note=note)
+
+
+def _name_left(settings: Settings, key: str, session: str | None) -> str:
+    """Say that it was another session that failed, which nobody may have made good."""
+    from include.alerts.overview import find_open_now
+
+    failed = find_open_now(settings, key)
+    if failed is None or failed.affected.session in (None, _read_date(session)):
+        return ""
+    return f" Session {failed.affected.session}, which failed, has to be run again if it was not."
+
+
+def _describe_failure(settings: Settings, context: Context, *, is_run: bool) -> Incident:
+    from include.alerts.incidents import Affected, Incident, Links, Severity
+    from include.alerts.links import link_run
+
+    dag_id, run_id = context["dag"].dag_id, str(context["run_id"])
+    session, task = _find_session(context), context.get("ti")
+    cause = _name_cause(task, context.get("exception"))
+    kind = "gate_refused_session" if BLOCKED in cause else "run_failed"
+    run = link_run(settings.airflow_url, dag_id, run_id)
+    pages = (settings.airflow_url or "").rstrip("/")
+    return Incident(
+        f"{kind}/{dag_id}",
+        kind,
+        f"{dag_id} failed" + (f", session {session}" if session else ""),
+        cause,
+        severity=Severity(SEVERITIES.get(dag_id, "error")),
+        affected=Affected(
+            session=_read_date(session),
+            published=False if dag_id == "market_close" else None,
+        ),
+        parts=(_name_task(task, session),) if task is not None else (),
+        links=Links(
+            run=run,
+            log=_link_log(run, task),
+            data_docs=f"{pages}/data-docs/session/{session}" if kind == "gate_refused_session" and pages else None,
+        ),
     )
 
 
-def _find_webhook() -> str | None:
-    """Take the webhook from settings, else from the Airflow connection of that name (its password field)."""
-    from airflow.sdk import Connection
-    from airflow.sdk.exceptions import AirflowNotFoundException
-
-    from include.settings import load_settings
-
-    if secret := load_settings().slack_webhook_url:
-        return secret.get_secret_value()
+def _name_cause(task: Any, error: object) -> str:
+    """Say which task raised what; that an error passed through Airflow tells nobody anything."""
+    if error is None:
+        return ""
+    name = type(error).__name__
     try:
-        connection = Connection.get(SLACK_CONNECTION)
-    except AirflowNotFoundException:
+        said = str(error)
+    except Exception:  # noqa: BLE001  # an error that cannot say what it is must still be told
+        said = "it cannot say what is wrong"
+    named = "" if name in ("AirflowFailException", "ClosecastError") else f"{name}: "
+    return f"{task.task_id}: {named}{said}" if task is not None else f"{named}{said}"
+
+
+def _find_session(context: Context) -> str | None:
+    params = context.get("params") or {}
+    return context.get("partition_key") or params.get("session") or None
+
+
+def _read_date(session: str | None) -> date | None:
+    try:
+        return date.fromisoformat(session) if session else None
+    except (
+        ValueError,
+        TypeError,
+    ):  # whoever started the run by hand wrote something else: perhaps that is why it failed
         return None
-    return connection.password or connection.host
+
+
+def _name_task(task: Any, session: str | None) -> str:
+    mapped = f"[{task.map_index}]" if (task.map_index if task.map_index is not None else -1) >= 0 else ""
+    return f"{task.task_id}{mapped}" + (f", session {session}" if session else "")
+
+
+def _link_log(run: str | None, task: Any) -> str | None:
+    if run is None or task is None:
+        return None
+    mapped = f"/mapped/{task.map_index}" if (task.map_index if task.map_index is not None else -1) >= 0 else ""
+    return f"{run}/tasks/{task.task_id}{mapped}?try_number={task.try_number}"

@@ -1,4 +1,4 @@
-"""What all DAGs share: tries, time limits, the failure callback, the first and last scheduled session."""
+"""What all DAGs share: tries, time limits, who hears of failures, the first and last scheduled session."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from dags.common.callbacks import tell_failure
+from dags.common.callbacks import report_run_failure, report_run_success, report_task_failure
 
 DEFAULT_ARGS: dict[str, Any] = {
     "owner": "closecast",
@@ -14,8 +14,14 @@ DEFAULT_ARGS: dict[str, Any] = {
     "retries": 2,
     "retry_delay": timedelta(seconds=10),
     "execution_timeout": timedelta(hours=1),
-    "on_failure_callback": tell_failure,
+    "on_failure_callback": report_task_failure,
 }
+
+DAG_CALLBACKS: dict[str, Any] = {
+    "on_failure_callback": report_run_failure,
+    "on_success_callback": report_run_success,
+}
+"""For the DAG itself."""
 
 BEGIN = datetime(2013, 1, 1, tzinfo=UTC)
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -182,10 +182,11 @@ def _prepare(contract: Contract, files: Files, folder: Path, say: Callable[[str]
         if source is not None:
             _copy(source, folder / name)
     say("read the network and its scalers")
-    network = read_network(folder / _MODEL)
-    scalers = read_scalers(folder / _SCALER, contract.columns)
-    if files.names is not None:
-        scalers = add_names(scalers, folder / _NAMES)
+    with _naming_originals(files):
+        network = read_network(folder / _MODEL)
+        scalers = read_scalers(folder / _SCALER, contract.columns)
+        if files.names is not None:
+            scalers = add_names(scalers, folder / _NAMES)
     model = contract.build(network, scalers)
     (folder / _GRAPH).write_bytes(model.SerializeToString(deterministic=True))
     checked = None
@@ -198,11 +199,29 @@ def _prepare(contract: Contract, files: Files, folder: Path, say: Callable[[str]
     return _Case(contract, folder, network, scalers, checked)
 
 
+@contextmanager
+def _naming_originals(files: Files) -> Iterator[None]:
+    """Let an error name a file as it was handed over: its copy has a name of ours."""
+    given = {_MODEL: files.model, _SCALER: files.scaler, _NAMES: files.names}
+    try:
+        yield
+    except InputError as error:
+        copy = next((name for name in given if str(error.place).startswith(name)), None)
+        if copy is None:
+            raise
+        place = f"{given[copy]}{str(error.place).removeprefix(copy)}"
+        raise InputError(error.rule, value=error.value, place=place) from None
+
+
 def _copy(source: Path, target: Path) -> None:
-    _require_file(source)
-    if (size := source.stat().st_size) > MOST_BYTES:
-        raise InputError(f"a model's file must not be larger than {MOST_BYTES:,} bytes", value=size, place=str(source))
-    shutil.copyfile(source, target)
+    try:
+        _require_file(source)
+        if (size := source.stat().st_size) > MOST_BYTES:
+            rule = f"a model's file must not be larger than {MOST_BYTES:,} bytes"
+            raise InputError(rule, value=f"{size:,}", place=str(source))
+        shutil.copyfile(source, target)
+    except OSError as error:
+        raise InputError("a model's file must be readable", value=error.strerror, place=str(source)) from None
 
 
 def _require_file(path: Path) -> None:

@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 from onnx import TensorProto, helper
 
 from include.adopt.contracts import Contract
 from include.errors import InputError
+from include.lake.dense import read_floats
 from include.schema import WINDOW_COLUMNS
 from include.scoring.inputs import prepare_inputs
 from include.uploads.read import read_upload
@@ -113,7 +113,7 @@ def _read_bars(path: Path) -> dict[str, npt.NDArray[np.float64]]:
         if upload.refused.num_rows:
             raise InputError("every row of the upload must be readable", value=upload.refused.num_rows, place=path.name)
         table = upload.bars.to_table().sort_by([("symbol", "ascending"), ("session", "ascending")])
-    values = np.stack([pc.fill_null(table[name], np.nan).to_numpy() for name in WINDOW_COLUMNS], axis=1)
+    values = np.stack([read_floats(table, name) for name in WINDOW_COLUMNS], axis=1)
     names = np.array(table["symbol"].to_pylist(), dtype=object)
     starts = np.flatnonzero(np.r_[True, names[1:] != names[:-1]][: len(names)])
     return {names[start]: part for start, part in zip(starts, np.split(values, starts[1:]), strict=True)}

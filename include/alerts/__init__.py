@@ -1,1 +1,1 @@
-"""Slack messages: build, decide, send."""
+"""Incidents and notices: kept first, then told to Slack once each, whatever died."""

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
 
+from include.answers.batches import Batches
 from include.answers.forecast import Forecasts, OneStepAhead
 from include.answers.refusals import RefusalList
 from include.answers.sheet import Sheet
@@ -38,6 +39,11 @@ class Sinks:
         self.sheet.add(found)
         self.trail.add(found)
 
+    def refuse(self, rows: pa.Table) -> None:
+        """Add rows that do not stand."""
+        self.refusals.add(rows)
+        self.sheet.add_refused(rows)
+
 
 @dataclass(frozen=True)
 class Tally:
@@ -65,22 +71,21 @@ def forecast_upload(settings: Settings, upload: Upload, model: ModelVersion, sin
     rules = RowRules(settings.calendar, suite, newest_session=newest_ingestible_session(settings.calendar, now))
     waiting = {entry.name for entry in suite if isinstance(entry, SessionHasClosed)}
     assert model.onnx is not None
-    graph = load_graph(model.onnx, threads=settings.threads)
-    ahead = OneStepAhead(graph, upload.bars.symbols, model, upload.name)
+    graph, symbols = load_graph(model.onnx, threads=1), upload.bars.symbols
     duplicates, is_final = 0, True
-    for group in upload.bars.groups(_GROUP_ROWS):
-        verdict = judge_rows(_join_chunks(group), rules)
-        if verdict.accepted.num_rows:
-            sinks.add(ahead.forecast(verdict.accepted))
-        for refusal in verdict.refused:
-            is_final &= refusal.expectation not in waiting
-            for rows in refusal.shape():
-                sinks.refusals.add(rows)
-                sinks.sheet.add_refused(rows)
-        duplicates += verdict.duplicates
+    with Batches(graph, symbols, horizons=model.horizons, threads=settings.threads) as batches:
+        ahead = OneStepAhead(batches, len(symbols), model, upload.name)
+        for group in upload.bars.groups(_GROUP_ROWS):
+            verdict = judge_rows(_join_chunks(group), rules)
+            if verdict.accepted.num_rows:
+                sinks.add(ahead.forecast(verdict.accepted))
+            for refusal in verdict.refused:
+                is_final &= refusal.expectation not in waiting
+                for rows in refusal.shape():
+                    sinks.refuse(rows)
+            duplicates += verdict.duplicates
     for rows in upload.refused.batches():
-        sinks.refusals.add(rows)
-        sinks.sheet.add_refused(rows)
+        sinks.refuse(rows)
     if ahead.last_day is not None:
         after = next_session(settings.calendar, _EPOCH + timedelta(days=ahead.last_day))
         sinks.add(ahead.forecast_next((after - _EPOCH).days))

@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from include.answers.batches import Batches
 from include.answers.windows import Codes, RollingWindows
 from include.lake.bars import MOST_MISSING
 from include.lake.dense import read_floats
 from include.registry.artifact import ModelVersion
 from include.schema import TARGETS, WINDOW_COLUMNS, Status
-from include.scoring.graph import run_graph
 from include.scoring.inputs import read_market_columns, read_precision
 from include.scoring.rows import FALLBACK_REASON
 
@@ -27,9 +27,6 @@ SCORED, FALLBACK, TOO_SHORT, MISSING = (
     STATUSES.index(status) for status in (Status.SCORED, Status.FALLBACK, Status.TOO_SHORT, Status.MISSING)
 )
 """Positions in STATUSES of those that a row that stands can have."""
-
-BATCH_WINDOWS = 1024
-"""Windows in one run of a graph: what lies between its layers stays in the processor's cache."""
 
 _OPEN, _CLOSE = WINDOW_COLUMNS.index("open"), WINDOW_COLUMNS.index("close")
 Floats = npt.NDArray[np.float64]
@@ -123,24 +120,22 @@ class OneStepAhead:
 
     Parameters
     ----------
-    graph
-        As `include.scoring.graph.load_graph` gives it.
+    batches
+        Threads that run the model's graph.
     symbols
-        string, the upload's names by code.
+        How many the upload has; a symbol is known by its code.
     model
-        The graph's window and horizons, of which the first is wanted.
+        The graph's window.
     place
         File name, for messages.
     """
 
-    def __init__(self, graph: Any, symbols: pa.Array, model: ModelVersion, place: str) -> None:
-        self._graph, self._lookback, self._horizons = graph, model.lookback, model.horizons
-        self._symbols, self._precision = np.asarray(symbols, dtype=object), read_precision(graph)
-        self._windows = RollingWindows(
-            len(symbols), model.lookback, place, market=read_market_columns(graph), precision=self._precision
-        )
+    def __init__(self, batches: Batches, symbols: int, model: ModelVersion, place: str) -> None:
+        self._batches, self._lookback = batches, model.lookback
+        self._precision, market = read_precision(batches.graph), read_market_columns(batches.graph)
+        self._windows = RollingWindows(symbols, model.lookback, place, market=market, precision=self._precision)
         self._session_days = np.empty(0, np.int32)
-        self._newest = Origins.none(len(symbols))
+        self._newest = Origins.none(symbols)
 
     @property
     def last_day(self) -> int | None:
@@ -187,26 +182,15 @@ class OneStepAhead:
         """Run the graph from every row whose window has enough sessions, a session after the other."""
         returns = np.full((len(codes), len(TARGETS)), np.nan)
         observed = np.zeros(len(codes), dtype=np.int32)
-        rounded, batch, rows = values.astype(self._precision), [], []
+        rounded = values.astype(self._precision)
         for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(codes)], strict=True):
-            seen = self._windows.advance(codes[start:stop], rounded[start:stop])
-            observed[start:stop] = seen
+            some = codes[start:stop]
+            observed[start:stop] = seen = self._windows.advance(some, rounded[start:stop])
             enough = np.flatnonzero(seen >= self._lookback - MOST_MISSING)
-            batch.append(self._windows.gather(codes[start:stop][enough]))
-            rows.append(start + enough)
-            if sum(map(len, rows)) >= BATCH_WINDOWS or stop == len(codes):
-                asked = np.concatenate(rows)
-                returns[asked] = self._run_batches(np.concatenate(batch), self._symbols[codes[asked]])
-                batch, rows = [], []
+            asked = some[enough]
+            self._batches.add(start + enough, asked, self._windows.gather(asked), returns)
+        self._batches.finish(returns)
         return returns, observed
-
-    def _run_batches(self, windows: npt.NDArray[np.floating[Any]], symbols: npt.NDArray[np.object_]) -> Floats:
-        found = np.empty((len(windows), len(TARGETS)))
-        for start in range(0, len(windows), BATCH_WINDOWS):
-            part = slice(start, start + BATCH_WINDOWS)
-            returns = run_graph(self._graph, windows[part], symbols[part], horizons=self._horizons)
-            found[part] = returns.reshape(len(returns), -1, len(TARGETS))[:, 0]
-        return found
 
     def _find_before(self, codes: Codes, made: Origins) -> Origins:
         """Give the row before each row of a block, by symbol and time; keep each symbol's newest."""

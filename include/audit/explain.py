@@ -17,10 +17,12 @@ from include.audit.recall import is_same_code, is_same_environment
 from include.audit.window import WindowRow, read_window
 from include.errors import NotFoundError
 from include.lake.bars import open_bars
+from include.lake.identity_file import load_symbol_changes
 from include.lake.predictions import read_forecasts
 from include.lake.reads import read_partitions
 from include.lake.runs import ORDER, Run
 from include.lake.tables import OUTCOMES, find_table
+from include.monitoring.outcomes import Came, find_actual
 from include.schema import BOUNDS, LEVELS, TARGETS
 from include.settings import Settings
 
@@ -122,7 +124,7 @@ def _find_outcomes(
     settings: Settings, run: Run, symbol: str, forecasts: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
     days = sorted({row["target_session"] for row in forecasts})
-    known = _read_settled(settings, run, symbol, days) or _read_bars(settings, symbol, days)
+    known = _read_settled(settings, run, symbol, days) or _read_bars(settings, run, symbol, days)
     found = []
     for row in forecasts:
         actual = known.get((row["target_session"], row["target"]))
@@ -152,8 +154,13 @@ def _read_settled(settings: Settings, run: Run, symbol: str, days: Sequence[date
     return {(row["target_session"], row["target"]): row["actual"] for row in rows.to_pylist()}
 
 
-def _read_bars(settings: Settings, symbol: str, days: Sequence[date]) -> dict[tuple[date, str], float]:
-    """Read what came from bars as they are known now: a session that was not settled yet."""
-    rows: pa.Table = read_partitions(open_bars(settings.lake), "session", days, columns=["session", "symbol", *TARGETS])
-    found = rows.filter(pc.field("symbol") == symbol).to_pylist()
-    return {(row["session"], target): row[target] for row in found for target in TARGETS}
+def _read_bars(settings: Settings, run: Run, symbol: str, days: Sequence[date]) -> dict[tuple[date, str], float]:
+    """Read what came from bars as they are known now, as a settlement would: sessions that were not settled yet."""
+    bars, changes = open_bars(settings.lake), load_symbol_changes(settings)
+    wanted = pa.table({"symbol": [symbol] * len(TARGETS), "target": TARGETS})
+    found: dict[tuple[date, str], float] = {}
+    for day in days:
+        actual = read_partitions(bars, "session", [day], columns=["symbol", *TARGETS])
+        came = find_actual(wanted, Came(day, actual, changes), after=run.as_of)
+        found |= {(day, target): value for target, value in zip(TARGETS, came.tolist(), strict=True) if value > 0}
+    return found

@@ -46,7 +46,8 @@ def check_files(settings: Settings, table: Table, runs: Sequence[Run]) -> Checke
     for path in sorted(newest - set(present)):
         findings.append(Finding(table.name, f"data file {path.relative_to(folder)} is missing", (), _session_of(path)))
     unnamed = sum(named_hash(path) is None for path in present)
-    notes = (f"{unnamed:,} file(s) of {table.name} have no hash in their name",) if unnamed else ()
+    said = f"{unnamed:,} file(s) of {table.name} by an earlier release or another program, without a hash in their name"
+    notes = (said,) if unnamed else ()
     return Checked(table.name, len(present) - unnamed, "files", tuple(findings), notes)
 
 

@@ -13,7 +13,7 @@ class Finding:
     Attributes
     ----------
     area
-        chain, forecasts, bars, outcomes, artifact, ledger.
+        chain, published, forecasts, bars, outcomes, artifact, ledger.
     said
         What is wrong, in a sentence.
     run_ids

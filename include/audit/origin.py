@@ -9,16 +9,14 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from include.errors import ClosecastError, NotFoundError, UnavailableError
 from include.lake.runs import Run
 from include.registry.api import RestRegistry
+from include.registry.database import open_database, read_params, read_versions
 from include.registry.ledger import Line, read_ledger, select_model, serving_line
 from include.settings import Settings
 
@@ -86,20 +84,18 @@ def _read_record(settings: Settings, version: int) -> tuple[str, Mapping[str, st
     """Return the run of a version, the version's tags, and the run's parameters."""
     if settings.tracking_uri.startswith("http"):
         return RestRegistry(settings).read_record(version)
-    path = Path(settings.tracking_uri.removeprefix("sqlite:///"))
     try:
-        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as store:
+        with open_database(settings) as store:
             return _read_local(store, settings.model_name, version)
     except sqlite3.Error as error:
-        raise UnavailableError("MLflow's store must be readable", value=str(error), place=str(path)) from error
+        rule = "MLflow's store must be readable"
+        raise UnavailableError(rule, value=str(error), place=settings.tracking_uri) from error
 
 
 def _read_local(store: sqlite3.Connection, name: str, version: int) -> tuple[str, Mapping[str, str], Mapping[str, str]]:
-    wanted = (name, version)
-    found = store.execute("SELECT run_id FROM model_versions WHERE name = ? AND version = ?", wanted).fetchone()
+    found = next((row for row in read_versions(store, name) if row["version"] == version), None)
     if found is None:
         rule = f"model {name} must have this version (closecast models list)"
         raise NotFoundError(rule, value=version, place="registry")
-    tags = store.execute("SELECT key, value FROM model_version_tags WHERE name = ? AND version = ?", wanted)
-    params = store.execute("SELECT key, value FROM params WHERE run_uuid = ?", (found[0],))
-    return str(found[0]), dict(tags.fetchall()), dict(params.fetchall())
+    tags = {each["key"]: each["value"] for each in found["tags"]}
+    return str(found["run_id"]), tags, read_params(store, found["run_id"])

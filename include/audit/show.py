@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Any
@@ -15,6 +16,7 @@ from include.audit.verify import Verification
 from include.audit.why import Why
 from include.audit.window import WindowRow
 from include.console import build_facts, build_table, out, plain, price
+from include.provenance import code_version
 from include.schema import LEVELS, TARGETS, WINDOW_COLUMNS
 
 _SHOWN = 20
@@ -34,9 +36,9 @@ def show_explanation(found: Explanation) -> None:
         "bars": f"version {run.bars_version}",
         "calibration": "none" if run.calibration_version is None else f"version {run.calibration_version}",
         **changes,
-        "code": f"{plain(run.code_version)} ({'the same as now' if found.is_same_code else 'perhaps another now'})",
+        "code": plain(f"{run.code_version} ({_describe_code(found)})"),
         "environment": f"{run.environment_hash} ({'the same as now' if found.is_same_environment else 'another now'})",
-        "settings": plain(run.settings),
+        "settings": plain(_list_pairs(json.loads(run.settings))),
         "run": plain(run.run_id),
         "scored at": f"{run.scored_at:%Y-%m-%d %H:%M:%S} UTC",
         "run's hash": f"{run.hash[:16]} (run {run.sequence} of the chain)",
@@ -46,6 +48,22 @@ def show_explanation(found: Explanation) -> None:
     _show_outcomes(found.outcomes)
     for note in found.notes:
         out.print(f"[yellow]{plain(note)}[/yellow]")
+
+
+def _describe_code(found: Explanation) -> str:
+    """Say how a run's code and today's are to each other: of a tree with changes of its own a name says too little."""
+    if found.is_same_code:
+        return "the same as now"
+    now = code_version()
+    if now != found.run.code_version:
+        return f"now {now}"
+    return "now the same commit, both times with changes that were not committed: perhaps others"
+
+
+def _list_pairs(pairs: Mapping[str, Any]) -> str:
+    """Name each value, a hash by its beginning."""
+    said = {key: str(value)[:16] if key.endswith("sha256") else value for key, value in pairs.items()}
+    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in said.items())
 
 
 def _draw(table: Table) -> None:
@@ -120,7 +138,7 @@ def _describe_model(found: Explanation) -> dict[str, str]:
         "trained through": str(run.trained_through or "–"),
     }
     if origin.snapshot:
-        facts["snapshot"] = plain(", ".join(f"{key.replace('_', ' ')} {val}" for key, val in origin.snapshot.items()))
+        facts["snapshot"] = plain(_list_pairs(origin.snapshot))
     if origin.gate:
         facts["gate"] = plain(f"{origin.gate}: {origin.gate_why}")
     if origin.mlflow_run_id:

@@ -11,6 +11,7 @@ from include.audit.artifacts import check_artifacts, check_ledger
 from include.audit.chain import check_chain, check_forecasts
 from include.audit.files import check_files
 from include.audit.findings import Checked, Finding
+from include.audit.published import check_published
 from include.lake.runs import list_runs
 from include.lake.tables import BARS, OUTCOMES
 from include.settings import Settings
@@ -51,6 +52,7 @@ def verify_home(settings: Settings, tell: Callable[[int, int], None] = lambda do
     return Verification(
         (
             check_chain(settings, runs),
+            check_published(settings, runs),
             # The cache before the forecasts: a replay, which names their faults, mends it.
             check_artifacts(settings, runs),
             check_forecasts(settings, runs, tell),

@@ -53,14 +53,17 @@ class Cohort:
 
 
 def measure_volatility(
-    values: Floats32, origins: range, sessions: int = VOLATILITY_SESSIONS, fewest: int = FEWEST_RETURNS
+    values: npt.NDArray[np.floating[Any]],
+    origins: range,
+    sessions: int = VOLATILITY_SESSIONS,
+    fewest: int = FEWEST_RETURNS,
 ) -> Floats32:
     """Measure how far each target usually lies from the last close, from bars up to each origin.
 
     Parameters
     ----------
     values
-        (n_sessions, n_symbols, 6), NaN where there is no bar.
+        (n_sessions, n_symbols, 6), NaN where there is no bar; measured in float32, whatever they come in.
     origins
         Positions of the sessions that are forecast from, one after the other.
     sessions
@@ -79,9 +82,11 @@ def measure_volatility(
     ends = np.asarray(origins) - first  # in moves, whose first is that of the second session
     starts = np.maximum(ends - sessions, 0)
     volatility = np.full((len(origins), values.shape[1], len(TARGETS)), np.nan, dtype=np.float32)
+    closes = known[:-1, :, _CLOSE].astype(np.float32, copy=False)
     for axis, target in enumerate(TARGETS):
+        came = known[1:, :, WINDOW_COLUMNS.index(target)].astype(np.float32, copy=False)
         with np.errstate(divide="ignore", invalid="ignore"):
-            moves = np.abs(np.log(known[1:, :, WINDOW_COLUMNS.index(target)] / known[:-1, :, _CLOSE]))
+            moves = np.abs(np.log(came / closes))
         moves = np.where(np.isfinite(moves), np.minimum(moves, LARGEST_MOVE), np.nan).astype(np.float64)
         counts = _sum_between(np.isfinite(moves).astype(np.float64), starts, ends)
         sums, enough = _sum_between(np.nan_to_num(moves), starts, ends), counts >= max(fewest, 1)

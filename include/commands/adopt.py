@@ -66,7 +66,7 @@ def _show(found: Adopted) -> None:
         facts["answers"] = (
             f"{found.checked.rows:,} row(s) agree; largest relative difference"
             f" {found.checked.relative_difference:.2g}, absolute {found.checked.absolute_difference:.2g}"
-            f" ({found.checked.tolerance_share:.0%} of the tolerance, {found.checked.worst})"
+            f" ({100 * found.checked.tolerance_share:.0f} % of the tolerance, {found.checked.worst})"
         )
     out.print(build_facts(title, {name: plain(value) for name, value in facts.items()}))
     out.print(f"no gate has passed it: closecast models promote {found.version} --why ...")

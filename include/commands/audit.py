@@ -77,14 +77,11 @@ def _replay_symbol(settings: Settings, found: Explanation) -> Replay:
 
 def _write_picture(settings: Settings, found: Explanation, path: Path) -> None:
     from include.audit.picture import draw_picture
-    from include.files import place_file
+    from include.files import open_placed
 
     drawn = draw_picture(settings, found)
-
-    def write(partial: Path) -> None:
-        partial.write_bytes(drawn)
-
-    place_file(path.absolute(), write)
+    with open_placed(path.absolute()) as file:
+        file.write(drawn)
 
 
 def _describe_why(why: Why | None) -> dict[str, Any] | None:

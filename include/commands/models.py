@@ -46,7 +46,7 @@ def list_models(as_json: AsJson = False) -> None:
             plain(", ".join(row.aliases)) or "–",
             gates[row.version] or "–",
             f"{row.metrics['relative_error']:.4f}" if "relative_error" in row.metrics else "–",
-            f"{row.created_at:%Y-%m-%d %H:%M}",
+            f"{row.created_at:%Y-%m-%d %H:%M}" if row.created_at else "–",
         ]
         for row in rows
     ]

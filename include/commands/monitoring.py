@@ -1,4 +1,4 @@
-"""`closecast skill`, `watch` and `report`: what forecasts were worth, whether they go wrong, and a session's page."""
+"""`closecast skill`, `watch-forecasts` and `report`: what forecasts were worth, whether they go wrong, a page."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def _show_skill(found: SkillReport, by: str | None) -> None:
         )
 
 
-def watch(as_json: AsJson = False) -> None:
+def watch_forecasts(as_json: AsJson = False) -> None:
     """Judge skill, coverage and drift of the newest settled session; tell of breaches as the DAG does."""
     from include.home import current_settings
-    from include.monitoring.watch import watch_forecasts
+    from include.monitoring.watch import watch_forecasts as judge
 
-    found = watch_forecasts(current_settings())
+    found = judge(current_settings())
     emit(asdict(found), as_json=as_json, render=lambda: _show_watch(found))
 
 

@@ -22,7 +22,7 @@ from deltalake import (
 from deltalake.transaction import AddAction, RemoveAction
 
 from include.lake.reads import list_files
-from include.lake.tables import CONFIGURATION, NO_CLEANUP, Table, add_columns
+from include.lake.tables import CONFIGURATION, NO_CLEANUP, Table, add_columns, find_table
 
 
 def write_file(lake: Path, table: Table, value: date, rows: pa.Table, *, measured: Sequence[str] = ()) -> AddAction:
@@ -117,7 +117,7 @@ def commit_files(
     """
     path = table.path(lake)
     partition_by = [table.partition] if table.partition else []
-    opened = DeltaTable.create(
+    opened = find_table(lake, table) or DeltaTable.create(
         path, table.schema, mode="ignore", partition_by=partition_by, name=table.name, configuration=CONFIGURATION
     )
     add_columns(opened, table)

@@ -132,16 +132,11 @@ def commit_run(lake: Path, run: Run, parts: Sequence[Part]) -> Run:
             previous_hash=before.hash if before else GENESIS,
         )
         written = replace(written, hash=hash_row(asdict(written)))
-        append_rows(lake, SCORING_RUNS, pa.Table.from_pylist([asdict(written)], schema=SCORING_RUNS.schema))
+        rows = pa.Table.from_pylist([asdict(written)], schema=SCORING_RUNS.schema)
+        append_rows(lake, SCORING_RUNS, rows, opened=opened)
     if written.sequence % MERGED_AFTER == 0:  # opening a table to count its files takes as long as the row itself
         compact_small(lake, SCORING_RUNS)
     return written
-
-
-def newest_run(lake: Path) -> Run | None:
-    """Return the newest run of all."""
-    opened = find_table(lake, SCORING_RUNS)
-    return None if opened is None else _read_newest(opened)
 
 
 def _read_newest(opened: DeltaTable) -> Run:

@@ -32,6 +32,8 @@ CONFIGURATION = {
     # The log is what makes an old version readable; deltalake would drop what is older than 30 days at a checkpoint.
     "delta.enableExpiredLogCleanup": "false",
     "delta.logRetentionDuration": "interval 3650 days",
+    # To open a table is to read each commit since its last checkpoint: at deltalake's hundred, five times as long.
+    "delta.checkpointInterval": "10",
 }
 _SMALL_GROUPS = WriterProperties(max_row_group_size=1 << 17)
 """The writer holds a row group in memory: of a million quarantined rows, as is its own default, that is half a GiB."""
@@ -103,44 +105,54 @@ def table_version(lake: Path, table: Table) -> int | None:
     return int(opened.version()) if opened else None
 
 
-def append_rows(lake: Path, table: Table, rows: pa.Table | pa.RecordBatchReader) -> int:
-    """Append rows in one commit and return the table's new version; a reader is written as it comes."""
-    if (opened := find_table(lake, table)) is not None:
-        add_columns(opened, table)
-    return _write(lake, table, rows, mode="append", predicate=None)
+def append_rows(
+    lake: Path, table: Table, rows: pa.Table | pa.RecordBatchReader, *, opened: DeltaTable | None = None
+) -> int:
+    """Append rows in one commit and return the table's new version; a reader is written as it comes.
 
-
-def add_missing_columns(lake: Path, table: Table) -> None:
-    """Give a table that an earlier release has written the columns that came later, empty in its rows."""
-    opened = find_table(lake, table)
-    if opened:
+    `opened` is the table where the caller has it open already.
+    """
+    if opened is None:
+        opened = find_table(lake, table)
+    if opened is not None:
         add_columns(opened, table)
+    return _write(lake, table, opened, rows, mode="append")
 
 
 def replace_partitions(
     lake: Path, table: Table, rows: pa.Table | pa.RecordBatchReader, values: Sequence[date | str]
 ) -> int:
     """Replace the partitions with these values by `rows`, in one commit, and return the table's new version."""
-    if table_version(lake, table) is None:
+    opened = find_table(lake, table)
+    if opened is None:
         return append_rows(lake, table, rows)
     wanted = ", ".join(f"'{value}'" for value in values)
-    return _write(lake, table, rows, mode="overwrite", predicate=f"{table.partition} IN ({wanted})")
+    return _write(lake, table, opened, rows, mode="overwrite", predicate=f"{table.partition} IN ({wanted})")
 
 
-def _write(lake: Path, table: Table, rows: pa.Table | pa.RecordBatchReader, *, mode: str, predicate: str | None) -> int:
-    path = table.path(lake)
+def _write(
+    lake: Path,
+    table: Table,
+    opened: DeltaTable | None,
+    rows: pa.Table | pa.RecordBatchReader,
+    *,
+    mode: str,
+    predicate: str | None = None,
+) -> int:
+    """Write to a table that is open, or make it."""
     write_deltalake(  # type: ignore[call-overload]  # its overloads tie mode to predicate
-        path,
+        table.path(lake) if opened is None else opened,
         rows.cast(table.schema),
         mode=mode,
         predicate=predicate,
         partition_by=[table.partition] if table.partition else None,
         name=table.name,
-        configuration=CONFIGURATION,
+        configuration=CONFIGURATION if opened is None else None,
         writer_properties=_SMALL_GROUPS,
         post_commithook_properties=NO_CLEANUP,
     )
-    return int(DeltaTable(path).version())
+    written = DeltaTable(table.path(lake)) if opened is None else opened
+    return int(written.version())
 
 
 def lock_lake(lake: Path) -> FileLock:

@@ -18,6 +18,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from include.errors import InputError
+from include.files import hold_partial
 from include.market.exchange_dirt import Dirt, draw_dirt, draw_listings, draw_shocks
 from include.market.exchange_process import Progress, Walk, expect_returns, walk_prices
 from include.market.sessions import is_session, sessions_between
@@ -251,15 +252,18 @@ def _expect(bars: dict[str, NDArray[np.float64]], clean: NDArray[np.bool_], sign
 
 def _write_history(exchange: SimulatedExchange, stop: int, path: Path, on_progress: Progress | None) -> Path:
     """Write the first sessions to one file, block by block."""
-    hidden = path.with_name(f".{path.name}.part")
     compression = "gzip" if path.suffix == ".gz" else None
-    with pa.output_stream(hidden, compression=compression) as raw, _open_table(raw, path.suffix) as writer:
+    with (
+        hold_partial(path) as hidden,
+        pa.output_stream(hidden, compression=compression) as raw,
+        _open_table(raw, path.suffix) as writer,
+    ):
         for start in range(0, stop, _BLOCK_SESSIONS):
             end = min(start + _BLOCK_SESSIONS, stop)
             writer.write_table(_table_of(exchange, start, end, second_source=True))
             if on_progress is not None:
                 on_progress(end, stop, "writing the history")
-    return hidden.replace(path)
+    return path
 
 
 def _open_table(raw: pa.NativeFile, suffix: str) -> pq.ParquetWriter | pacsv.CSVWriter:
@@ -301,12 +305,11 @@ def _change_second(numbers: dict[str, NDArray[np.float64]], changed: NDArray[np.
 def _write_upload(exchange: SimulatedExchange, t: int, folder: Path, *, raw: bool) -> Path:
     """Write one session's CSV, plain or as a website gives it."""
     path = folder / f"{exchange.sessions[t].isoformat()}.csv"
-    hidden = folder / f".{path.name}.part"
     table = _table_of(exchange, t, t + 1, second_source=False)
     if raw:
         for name in ("volume", "market_cap"):
             texts = ["-" if x is None else f"{x:,.0f}" for x in table[name].to_pylist()]
             table = table.set_column(table.schema.get_field_index(name), name, pa.array(texts))
-    options = pacsv.WriteOptions(quoting_style="needed")
-    pacsv.write_csv(table, hidden, options)
-    return hidden.replace(path)
+    with hold_partial(path) as hidden:
+        pacsv.write_csv(table, hidden, pacsv.WriteOptions(quoting_style="needed"))
+    return path

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from include.errors import InputError
+from include.files import hold_partial
 from include.schema import WINDOW_COLUMNS
 from include.uploads.columns import match_columns
 from include.uploads.read import Upload
@@ -92,6 +93,6 @@ def _read_cells(row: dict[str, Any]) -> dict[str, str]:
 
 
 def _write(table: pa.Table, path: Path) -> Path:
-    partial = path.with_name(f".{path.name}.part")
-    pacsv.write_csv(table, partial, pacsv.WriteOptions(quoting_style="needed"))
-    return partial.replace(path)
+    with hold_partial(path) as partial:
+        pacsv.write_csv(table, partial, pacsv.WriteOptions(quoting_style="needed"))
+    return path

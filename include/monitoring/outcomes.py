@@ -23,6 +23,7 @@ from include.errors import InputError
 from include.lake.bars import open_bars
 from include.lake.catalog import read_operations
 from include.lake.data_files import commit_files, write_file
+from include.lake.dense import read_floats
 from include.lake.files import list_sessions, partition_values
 from include.lake.identity import SymbolChanges
 from include.lake.identity_file import load_symbol_changes
@@ -76,7 +77,7 @@ def settle_session(settings: Settings, bars: DeltaTable, session: date) -> int:
 
 def _settle_locked(settings: Settings, bars: DeltaTable, session: date) -> int:
     actual = read_partitions(bars, "session", [session], columns=["symbol", *TARGETS])
-    came = _Came(session, actual, load_symbol_changes(settings))
+    came = Came(session, actual, load_symbol_changes(settings))
     parts = [_join(settings, run, horizon, came) for horizon, run in _find_runs(settings, session)]
     rows = pa.concat_tables(parts) if parts else OUTCOMES.schema.empty_table()
     if not rows.num_rows:
@@ -135,7 +136,7 @@ def _find_runs(settings: Settings, session: date) -> Iterable[tuple[int, Run]]:
 
 
 @dataclass(frozen=True)
-class _Came:
+class Came:
     """Open and close of a session's symbols, and which symbols became others."""
 
     session: date
@@ -143,14 +144,14 @@ class _Came:
     changes: SymbolChanges
 
 
-def _join(settings: Settings, run: Run, horizon: int, there: _Came) -> pa.Table:
+def _join(settings: Settings, run: Run, horizon: int, there: Came) -> pa.Table:
     """Measure the forecasts of one run for one session against its bars."""
     rows = read_forecasts(settings.lake, run)
     rows = rows.filter((pc.field("target_session") == there.session) & pc.is_in(pc.field("status"), _PROMISED))
-    came = _find_actual(rows, there, after=run.as_of)
+    came = find_actual(rows, there, after=run.as_of)
     known = np.isfinite(came) & (came > 0)
     rows, came = rows.filter(pa.array(known)), came[known]
-    predicted, last, volatility = (_floats(rows, name) for name in ("predicted", "last_close", "volatility"))
+    predicted, last, volatility = (read_floats(rows, name) for name in ("predicted", "last_close", "volatility"))
     error = np.log(came / predicted)
     moved, said = np.log(came / last), np.log(predicted / last)
     in_sample = run.trained_through is not None and there.session <= run.trained_through
@@ -171,7 +172,7 @@ def _join(settings: Settings, run: Run, horizon: int, there: _Came) -> pa.Table:
     return pa.table(columns)
 
 
-def _find_actual(rows: pa.Table, there: _Came, *, after: date) -> Floats:
+def find_actual(rows: pa.Table, there: Came, *, after: date) -> Floats:
     """Return what came for each row, in the units of its forecast; NaN where nothing did."""
     names = rows["symbol"]
     factor = np.ones(rows.num_rows)
@@ -191,14 +192,10 @@ def _find_actual(rows: pa.Table, there: _Came, *, after: date) -> Floats:
 
 
 def _inside(rows: pa.Table, came: Floats, level: int) -> pa.Array:
-    lower, upper = _floats(rows, f"lower_{level}"), _floats(rows, f"upper_{level}")
+    lower, upper = read_floats(rows, f"lower_{level}"), read_floats(rows, f"upper_{level}")
     # An actual price on a bound is inside, also where the bound went through a logarithm and back.
     inside = (came >= lower * (1 - 1e-12)) & (came <= upper * (1 + 1e-12))
     return pa.array(inside, mask=~(np.isfinite(lower) & np.isfinite(upper)))
-
-
-def _floats(rows: pa.Table, name: str) -> Floats:
-    return np.asarray(pc.fill_null(rows[name], np.nan).to_numpy(), dtype=np.float64)
 
 
 def _append(rows: pa.Table, name: str, value: object) -> pa.Table:

@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.backtest.intervals import SMALLEST_UNIT
+from include.lake.dense import read_floats
 from include.monitoring.skill import keep_counted
 from include.quality.drift import LEVELS as QUANTILES
 from include.quality.drift import DriftReference, judge_session, smooth_counts
@@ -70,15 +71,6 @@ class Signals:
     versions: npt.NDArray[np.int64]
     causes: dict[tuple[str, date], str]
 
-    def up_to(self, end: int) -> Signals:
-        """Return the first `end` sessions."""
-        return Signals(
-            self.sessions[:end],
-            {name: values[:end] for name, values in self.values.items()},
-            self.versions[:end],
-            self.causes,
-        )
-
 
 def measure_signals(rows: pa.Table, sessions: Sequence[date], *, recent: int) -> Signals:
     """Measure the signals that outcomes give.
@@ -122,7 +114,7 @@ class _Outcomes:
 
     def column(self, name: str) -> Floats:
         """Return a column as float64, NaN for null."""
-        return np.asarray(pc.fill_null(self.rows[name].cast(pa.float64()), np.nan).to_numpy())
+        return read_floats(self.rows, name)
 
     def average(self, values: Floats) -> Floats:
         """Average by session what is known; NaN where too little is."""

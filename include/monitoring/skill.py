@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from include.backtest.cohorts import split_deciles
 from include.errors import InputError
+from include.lake.dense import read_floats
 from include.lake.files import list_sessions
 from include.lake.reads import read_partitions
 from include.lake.tables import OUTCOMES, find_table
@@ -198,7 +199,7 @@ def _measure_spans(rows: pa.Table, days: Sequence[date]) -> list[Skill]:
 
 def _add_cohorts(rows: pa.Table) -> pa.Table:
     """Number each target's outcomes by decile of volatility as it was known before, 1 the calmest."""
-    volatility = pc.fill_null(rows["volatility"], np.nan).to_numpy()
+    volatility = read_floats(rows, "volatility")
     targets = rows["target"].to_numpy()
     decile = np.zeros(rows.num_rows, dtype=np.int64)
     for target in TARGETS:

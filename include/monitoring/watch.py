@@ -1,7 +1,7 @@
 """The watch over realised forecasts after a session: measure, judge, keep the episodes, tell of each once.
 
-Episodes are kept before a message goes out, and marked as told after it: a try after one that died sends what was not
-sent, and nothing twice but what it died behind.
+Episodes are kept before they are reported, and marked as told after it: a try after one that died reports what was not,
+and what is reported again joins its open incident.
 """
 
 from __future__ import annotations
@@ -16,13 +16,15 @@ from typing import Any
 
 from filelock import FileLock
 
-from include.alerts.send import send_message
+from include.alerts.incidents import Affected, Incident, Links
+from include.alerts.kinds import KINDS
+from include.alerts.report import report_incident, report_recovery
 from include.errors import InputError
 from include.files import write_atomically
 from include.lake.bars import open_bars, read_cube
 from include.lake.files import list_sessions
 from include.monitoring.breaches import JUDGED_SESSIONS, WATCHED_SESSIONS, Breach, Judgement, Verdict, judge_signals
-from include.monitoring.messages import build_breach_message
+from include.monitoring.messages import describe_began, describe_ended
 from include.monitoring.signals import COLUMNS, Signals, add_inputs, measure_signals
 from include.monitoring.skill import read_outcomes, settled_sessions
 from include.quality.drift import DriftReference
@@ -32,6 +34,14 @@ from include.settings import Settings
 
 _KEPT_BREACHES = 1000
 _DATES = ("began", "since", "ended")
+_KINDS = {
+    "skill": "skill_breach",
+    "correlation": "skill_breach",
+    "coverage": "coverage_breach",
+    "outputs": "drift",
+    "inputs": "drift",
+}
+"""The kind of incident, by the first word of a signal's name."""
 
 
 @dataclass(frozen=True)
@@ -108,21 +118,38 @@ def read_signals(
 
 
 def _tell(settings: Settings, judgement: Judgement) -> list[Breach]:
-    """Send one message of all that has not been told; return the episodes with what has been."""
-    began = [each for each in judgement.breaches if not each.began_told and each.ended is None]
-    ended = [each for each in judgement.breaches if each.ended is not None and not each.ended_told]
-    if not began and not ended:
-        return judgement.breaches
-    webhook = settings.slack_webhook_url
-    message = build_breach_message(judgement.session, began, ended)
-    sent = send_message(message, webhook.get_secret_value() if webhook else None)
-    if webhook and not sent:
-        return judgement.breaches  # the next watch sends it
-    told = {id(each) for each in (*began, *ended)}
+    """Report what has not been told, an incident a kind; return the episodes with what has been."""
+    untold = [each for each in judgement.breaches if not (each.ended_told if each.ended else each.began_told)]
+    for kind in sorted({find_kind(each.signal) for each in untold}):
+        mine = [each for each in judgement.breaches if find_kind(each.signal) == kind]
+        opened = [each for each in mine if each.ended is None]
+        if not opened:
+            report_recovery(settings, f"{kind}/forecasts", note=" ".join(map(describe_ended, untold)))
+        elif any(not each.began_told for each in opened):
+            report_incident(settings, _describe(settings, kind, judgement.session, opened))
+    told = {id(each) for each in untold}
     return [
         replace(each, began_told=True, ended_told=each.ended is not None) if id(each) in told else each
         for each in judgement.breaches
     ]
+
+
+def find_kind(signal: str) -> str:
+    """Return the kind of incident that a signal's breach is."""
+    return _KINDS[signal.partition("_")[0]]
+
+
+def _describe(settings: Settings, kind: str, session: date, opened: Sequence[Breach]) -> Incident:
+    pages = settings.airflow_url
+    return Incident(
+        f"{kind}/forecasts",
+        kind,
+        f"{KINDS[kind].title}, session {session}",
+        describe_began(opened[-1]),
+        affected=Affected(session=session),
+        parts=tuple(each.signal for each in opened),
+        links=Links(report=f"{pages.rstrip('/')}/session-reports/{session}" if pages else None),
+    )
 
 
 def breaches_file(settings: Settings) -> Path:

@@ -8,7 +8,6 @@ and no script, and forbids both from elsewhere: what an upload called a symbol i
 from __future__ import annotations
 
 import html
-import os
 import re
 import time
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from include.files import write_atomically
 from include.quality.results import ValidationReport
 from include.settings import Settings
 
@@ -78,10 +78,10 @@ def write_page(settings: Settings, report: ValidationReport, library_result: Any
     folder = settings.data_docs
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / _name_page(report, datetime.now(UTC))
-    _write(path, _draw_page(report, library_result))
+    write_atomically(path, _draw_page(report, library_result))
     for page in list_pages(folder)[NEWEST_PAGES:]:
         (folder / page.name).unlink(missing_ok=True)  # another run may have dropped it
-    _write(folder / INDEX, _draw_index(list_pages(folder)))
+    write_atomically(folder / INDEX, _draw_index(list_pages(folder)))
     return path, time.perf_counter() - started
 
 
@@ -119,13 +119,6 @@ def link_page(settings: Settings, report: ValidationReport) -> str:
 def _name_page(report: ValidationReport, at: datetime) -> str:
     outcome = "blocked" if report.blocking else "warned" if report.failed else "passed"
     return f"{report.suite}_{report.session}_{at.strftime(_STAMP)}_{outcome}.html"
-
-
-def _write(path: Path, text: str) -> None:
-    """Put a file in place at once: a reader sees the old one or the new one."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
 
 
 def _draw_page(report: ValidationReport, library_result: Any) -> str:

@@ -239,4 +239,4 @@ def find_drifted(history: SessionHistory) -> Finding:
 
 def _of_symbols(names: Names, of: int, words: str) -> Finding:
     share = len(names) / of if of else 0.0
-    return Finding(sorted(map(str, names)), of, f"{len(names)} of {of:,} symbols ({share:.2%}) {words}")
+    return Finding(sorted(map(str, names)), of, f"{len(names)} of {of:,} symbols ({100 * share:.2f} %) {words}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import Any, Protocol
@@ -37,6 +37,8 @@ class Registered:
     stage: str
     tags: Mapping[str, str]
     moved_at: datetime | None
+    created_at: datetime | None = None
+    run_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,14 @@ class RegistryState:
         The version that the alias names, None where it names none, or one that was deleted.
     tags
         Of the registered model itself.
+    aliases
+        All of them, and the versions that they name.
     """
 
     versions: Mapping[int, Registered]
     champion: int | None
     tags: Mapping[str, str]
+    aliases: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def in_production(self) -> frozenset[int]:
@@ -68,6 +73,9 @@ class Registry(Protocol):
 
     def look(self) -> RegistryState:
         """Read the registered model; one that is not registered has no versions."""
+
+    def read_metrics(self, run_id: str) -> dict[str, float]:
+        """Read what a run measured; nothing of one that was removed by `mlflow gc`, which leaves its versions."""
 
     def put_in_production(self, version: int) -> None:
         """Move a version into Production and what is there to Archived, in one transaction."""
@@ -140,6 +148,14 @@ class RestRegistry:
         params = {str(each["key"]): str(each["value"]) for each in run["data"].get("params", [])}
         return str(found["run_id"]), _tags(found), params
 
+    def read_metrics(self, run_id: str) -> dict[str, float]:
+        """Read what a run measured."""
+        try:
+            run = self._call("GET", "runs/get", {"run_id": run_id})["run"]
+        except NotFoundError:
+            return {}
+        return {str(each["key"]): float(each["value"]) for each in run["data"].get("metrics", [])}
+
     def put_in_production(self, version: int) -> None:
         """Move a version into Production, alone."""
         # Without archiving, two versions would share the stage and MLflow's own address of it takes the higher number.
@@ -183,14 +199,23 @@ class RestRegistry:
 def build_state(rows: list[dict[str, Any]], aliases: Mapping[str, Any], tags: Mapping[str, str]) -> RegistryState:
     """Turn versions as REST gives them into a state."""
     versions = {int(row["version"]): _read_version(row) for row in rows}
-    champion = int(aliases[CHAMPION]) if CHAMPION in aliases else None
-    return RegistryState(versions, champion if champion in versions else None, tags)
+    known = {alias: int(version) for alias, version in aliases.items() if int(version) in versions}
+    return RegistryState(versions, known.get(CHAMPION), tags, known)
 
 
 def _read_version(row: dict[str, Any]) -> Registered:
-    moved = row.get("last_updated_timestamp")
-    moved_at = datetime.fromtimestamp(int(moved) / 1000, UTC) if moved else None
-    return Registered(int(row["version"]), str(row.get("current_stage", "None")), _tags(row), moved_at)
+    return Registered(
+        version=int(row["version"]),
+        stage=str(row.get("current_stage", "None")),
+        tags=_tags(row),
+        moved_at=_read_moment(row.get("last_updated_timestamp")),
+        created_at=_read_moment(row.get("creation_timestamp")),
+        run_id=str(row.get("run_id") or ""),
+    )
+
+
+def _read_moment(milliseconds: Any) -> datetime | None:
+    return datetime.fromtimestamp(int(milliseconds) / 1000, UTC) if milliseconds else None
 
 
 def _tags(row: dict[str, Any]) -> dict[str, str]:

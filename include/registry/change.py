@@ -28,6 +28,7 @@ from include.registry.artifact import (
     remember_serving,
 )
 from include.registry.ledger import Line, append_line, find_anchor_faults, name_anchor, select_model
+from include.registry.lines import tell_line
 from include.scoring.graph import find_misfit
 from include.settings import Settings
 
@@ -116,6 +117,8 @@ def _carry_out(settings: Settings, registry: Registry, lines: Sequence[Line], ch
     if change.to_version is not None and (change.moves_registry or change.to_version != change.from_version):
         found = fetch_registered(settings, registry.look(), change.to_version, graph=change.graph_sha256)
         remember_serving(settings, found)
+    line = next(line for line in reversed(select_model(settings, result)) if line.request == change.request)
+    tell_line(settings, line)  # again by whoever finishes what a dead process began: it is told once by its key
     _pending_file(settings).unlink(missing_ok=True)
     return result
 

@@ -21,7 +21,7 @@ from include.errors import NotFoundError
 from include.lake.chain import GENESIS, find_chain_faults, hash_row
 from include.lake.compact import compact_small
 from include.lake.reads import read_all
-from include.lake.tables import PROMOTIONS, add_missing_columns, append_rows
+from include.lake.tables import PROMOTIONS, append_rows
 from include.settings import Settings
 
 ANCHOR = "closecast.ledger."
@@ -123,7 +123,6 @@ def append_line(settings: Settings, lines: Sequence[Line], said: Mapping[str, An
         **said,
     ).sealed()
     with explain_disk("the promotion ledger", PROMOTIONS.path(settings.lake)):
-        add_missing_columns(settings.lake, PROMOTIONS)
         append_rows(settings.lake, PROMOTIONS, pa.Table.from_pylist([asdict(line)], schema=PROMOTIONS.schema))
         compact_small(settings.lake, PROMOTIONS)
     return line

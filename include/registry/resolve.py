@@ -2,7 +2,7 @@
 
 The version is the registry's, reconciled with the ledger. Where the registry does not answer, what served last does,
 from the cache, verified by its hash; where a move cannot be followed, the last good version. The version's note says
-so, and an alert tells each such state once.
+so, and an incident tells of it.
 """
 
 from __future__ import annotations
@@ -47,20 +47,25 @@ def _recall(settings: Settings, error: UnavailableError) -> ModelVersion:
 
 
 def _tell_fault(settings: Settings, outcome: Outcome) -> None:
-    """Send an alert for a fault that the run before did not have."""
+    """Report a fault that the run before did not have, and the end of one that it had."""
     told = _told_file(settings)
-    if not outcome.fault:
-        told.unlink(missing_ok=True)
+    serving, model = outcome.serving, settings.model_name
+    said = f"{outcome.fault}: version {serving.version} serves" if outcome.fault else ""
+    before = told.read_text() if told.is_file() else ""
+    if said == before:
         return
-    said = f"{outcome.fault}: version {outcome.serving.version} serves"
-    if told.is_file() and told.read_text() == said:
-        return
-    write_atomically(told, said)
-    from include.alerts.send import send_message
-    from include.registry.alert import build_fault_message
+    from include.alerts.incidents import Incident
+    from include.alerts.report import report_incident, report_recovery
 
-    webhook = settings.slack_webhook_url
-    send_message(build_fault_message(outcome), webhook.get_secret_value() if webhook else None)
+    kind = "artifact_damaged" if "cannot serve" in outcome.fault else "registry_fault"
+    for ended in {"artifact_damaged", "registry_fault"} - ({kind} if said else set()):
+        report_recovery(settings, f"{ended}/{model}", note=f"Version {serving.version} ({serving.kind}) serves.")
+    if not said:
+        told.unlink()
+        return
+    summary = f"{model}: the last good version serves, {serving.version} ({serving.kind})"
+    report_incident(settings, Incident(f"{kind}/{model}", kind, summary, outcome.fault))
+    write_atomically(told, said)
 
 
 def _told_file(settings: Settings) -> Path:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +26,7 @@ from include.errors import NotFoundError, UnavailableError
 from include.registry.api import (
     CHAMPION,
     PRODUCTION,
+    Registry,
     RegistryState,
     build_state,
     find_login,
@@ -31,6 +34,7 @@ from include.registry.api import (
     open_registry,
 )
 from include.registry.artifact import ModelVersion, hash_file
+from include.registry.database import open_database, read_metrics, read_model, read_versions
 from include.scoring.inputs import name_windows
 from include.settings import Settings
 
@@ -56,7 +60,7 @@ class RegistryRow:
     kind: str
     stage: str
     aliases: list[str]
-    created_at: datetime
+    created_at: datetime | None
     run_id: str
     metrics: dict[str, float]
     tags: dict[str, str]
@@ -251,36 +255,23 @@ def _is_registered(client: MlflowClient, name: str) -> bool:
 
 def list_versions(settings: Settings) -> list[RegistryRow]:
     """Return all versions, newest first."""
-    client = connect(settings)
-    with quiet_stages():
-        rows = client.search_model_versions(f"name = '{settings.model_name}'")
-        aliases = client.get_registered_model(settings.model_name).aliases if rows else {}
-        return sorted((_read_row(client, row, aliases) for row in rows), key=lambda row: -row.version)
+    registry = open_registry(settings)
+    state = registry.look()
+    return [_describe(registry, state, version) for version in sorted(state.versions, reverse=True)]
 
 
-def _read_row(client: MlflowClient, row: Any, aliases: dict[str, str]) -> RegistryRow:
+def _describe(registry: Registry, state: RegistryState, version: int) -> RegistryRow:
+    found = state.versions[version]
     return RegistryRow(
-        version=int(row.version),
-        kind=row.tags.get("kind", "?"),
-        stage=row.current_stage,
-        aliases=sorted(alias for alias, version in aliases.items() if int(version) == int(row.version)),
-        created_at=datetime.fromtimestamp(row.creation_timestamp / 1000, UTC),
-        run_id=row.run_id or "",
-        metrics=_read_metrics(client, row.run_id),
-        tags=dict(row.tags),
+        version=version,
+        kind=found.tags.get("kind", "?"),
+        stage=found.stage,
+        aliases=sorted(alias for alias, named in state.aliases.items() if named == version),
+        created_at=found.created_at,
+        run_id=found.run_id,
+        metrics=registry.read_metrics(found.run_id) if found.run_id else {},
+        tags=dict(found.tags),
     )
-
-
-def _read_metrics(client: MlflowClient, run_id: str | None) -> dict[str, float]:
-    """Return what a run measured; nothing where it was removed by `mlflow gc`, which leaves its versions."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return dict(client.get_run(run_id).data.metrics) if run_id else {}
-    except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            return {}
-        raise UnavailableError("MLflow must answer", value=error.message[:200], place=run_id) from error
 
 
 def show_version(settings: Settings, version: int) -> RegistryRow:
@@ -325,14 +316,38 @@ def _download(uri: str, target: Path) -> None:
 
 
 class LocalRegistry:
-    """The local store, asked and told in process what `include.registry.api` asks and tells a server."""
+    """The local store, asked and told in process what `include.registry.api` asks and tells a server.
+
+    Its database is read as it lies; MLflow's client is imported for what changes it, and to make or migrate it.
+    """
 
     def __init__(self, settings: Settings) -> None:
-        self._name = settings.model_name
-        self._client = connect(settings)
+        self._settings, self._name = settings, settings.model_name
+
+    @cached_property
+    def _client(self) -> MlflowClient:
+        return connect(self._settings)
 
     def look(self) -> RegistryState:
         """Read the registered model."""
+        try:
+            with open_database(self._settings) as store:
+                model = read_model(store, self._name)
+                rows = read_versions(store, self._name)
+        except sqlite3.Error:
+            return self.look_by_client()
+        return build_state(rows, model["aliases"], model["tags"]) if model else RegistryState({}, None, {})
+
+    def read_metrics(self, run_id: str) -> dict[str, float]:
+        """Read what a run measured."""
+        try:
+            with open_database(self._settings) as store:
+                return read_metrics(store, run_id)
+        except sqlite3.Error as error:
+            raise UnavailableError("MLflow's store must be readable", value=str(error), place=run_id) from error
+
+    def look_by_client(self) -> RegistryState:
+        """Read the registered model by MLflow's client, which makes or migrates the store first."""
         from mlflow.exceptions import MlflowException
 
         with quiet_stages():
@@ -379,4 +394,6 @@ def _as_rest(row: Any) -> dict[str, Any]:
         "tags": tags,
         "current_stage": row.current_stage,
         "last_updated_timestamp": row.last_updated_timestamp,
+        "creation_timestamp": row.creation_timestamp,
+        "run_id": row.run_id,
     }

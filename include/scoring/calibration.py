@@ -29,6 +29,7 @@ from include.backtest.intervals import (
 from include.backtest.residuals import RESIDUALS, Residuals, read_residuals
 from include.errors import NotFoundError
 from include.lake.compact import compact_small
+from include.lake.dense import read_floats
 from include.lake.files import list_sessions
 from include.lake.reads import list_files, read_partitions, read_where
 from include.lake.tables import CALIBRATIONS, OUTCOMES, append_rows, find_table
@@ -179,8 +180,8 @@ def _gather(rows: pa.Table, sessions: list[date], horizon: int, target: str) -> 
     _, place, counts = np.unique(days, return_inverse=True, return_counts=True)
     column = np.arange(len(days)) - np.repeat(np.cumsum(counts) - counts, counts)
     scores, volatility = (np.full((len(counts), counts.max()), np.nan, dtype=np.float32) for _ in range(2))
-    scores[place, column] = pc.fill_null(chosen["scaled_error"], np.nan).to_numpy()
-    volatility[place, column] = pc.fill_null(chosen["volatility"], np.nan).to_numpy()
+    scores[place, column] = read_floats(chosen, "scaled_error")
+    volatility[place, column] = read_floats(chosen, "volatility")
     return Residuals(scores, volatility)
 
 

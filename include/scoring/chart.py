@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
-from include.files import place_file
+from include.files import hold_partial
 from include.lake.reads import read_partitions
 from include.lake.runs import Run, list_runs, scored_sessions
 from include.lake.tables import OUTCOMES, PREDICTIONS, find_table, open_table
@@ -38,7 +38,8 @@ def publish_chart(settings: Settings) -> Path | None:
         return None
     table = build_chart(settings, list_runs(settings.lake, first=sessions[0], last=sessions[-1]))
     path = settings.published / CHART
-    place_file(path, lambda partial: pacsv.write_csv(table, partial))
+    with hold_partial(path) as partial:
+        pacsv.write_csv(table, partial)
     copy_published(settings, [path])
     return path
 

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
 
+from deltalake import DeltaTable
+
 from include.errors import NotFoundError
 from include.files import write_atomically
 from include.lake.bars import sessions_up_to
@@ -19,7 +21,7 @@ from include.market.sessions import next_session
 from include.provenance import code_version, environment_hash
 from include.registry.artifact import ModelVersion, fetch_artifact
 from include.registry.resolve import resolve_version
-from include.scoring.calibration import current_calibration
+from include.scoring.calibration import Calibrated, current_calibration
 from include.settings import SHAPING, Settings
 
 
@@ -58,6 +60,14 @@ class Plan:
     quarantine_version: int | None = None
 
 
+@dataclass(frozen=True)
+class Sources:
+    """What a plan names, open: bars at its version, and its calibration, None where it has none."""
+
+    bars: DeltaTable
+    calibration: Calibrated | None
+
+
 def plan_run(
     settings: Settings,
     as_of: date,
@@ -66,8 +76,8 @@ def plan_run(
     symbols: Sequence[str] | None = None,
     version: int | None = None,
     asked_by: str | None = None,
-) -> Plan:
-    """Decide what a run reads and by which model; parameters as in `include.scoring.score`."""
+) -> tuple[Plan, Sources]:
+    """Decide what a run reads and by which model, and give it open; parameters as in `include.scoring.score`."""
     model = resolve_version(settings, version)
     known = committed_state(settings.lake)
     bars = open_committed(settings.lake, BARS, state=known)
@@ -76,7 +86,8 @@ def plan_run(
     pinned = pin_run(settings, as_of, table, model, bars_version=int(bars.version()), asked_by=asked_by)
     chosen = tuple(symbols) if symbols is not None else None
     pinned = replace(pinned, symbols=chosen, quarantine_version=known.quarantine)
-    return replace(pinned, calibration_version=calibration.version if calibration else None)
+    pinned = replace(pinned, calibration_version=calibration.version if calibration else None)
+    return pinned, Sources(bars, calibration)
 
 
 def pin_run(

@@ -13,8 +13,9 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from include.errors import ClosecastError
-from include.files import place_file
-from include.lake.predictions import read_newest_run
+from include.files import hold_partial
+from include.lake.predictions import read_forecasts
+from include.lake.runs import require_run
 from include.object_store import copy_file
 from include.schema import BOUNDS, TARGETS
 from include.settings import Settings
@@ -22,6 +23,9 @@ from include.settings import Settings
 KEYS = ["symbol", "target_session"]
 BEFORE = ("symbol", "as_of", "target_session", "last_close")
 AFTER = ("status", "reason", "model_version", "run_id")
+
+RUN = b"closecast.run"
+"""Metadata key of the Parquet file: place and hash of the run in the chain, by which a chain that was cut is told."""
 
 
 def publish_session(settings: Settings, as_of: date) -> list[Path]:
@@ -37,10 +41,13 @@ def publish_session(settings: Settings, as_of: date) -> list[Path]:
     ClosecastError
         The run lacks a row: a symbol must have one for each target.
     """
-    table = widen_run(read_newest_run(settings.lake, as_of))
+    run = require_run(settings.lake, as_of)
+    table = widen_run(read_forecasts(settings.lake, run))
+    table = table.replace_schema_metadata({RUN: f"{run.sequence} {run.hash}"})
     targets = [settings.published / f"{as_of}.{form}" for form in ("csv", "parquet")]
-    place_file(targets[0], lambda path: pacsv.write_csv(table, path))
-    place_file(targets[1], lambda path: pq.write_table(table, path))
+    for target, write in zip(targets, (pacsv.write_csv, pq.write_table), strict=True):
+        with hold_partial(target) as partial:
+            write(table, partial)
     copy_published(settings, targets)
     return targets
 

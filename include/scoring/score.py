@@ -49,8 +49,8 @@ class ScoreReport:
         counts = ", ".join(f"{count:,} {status}" for status, count in self.statuses.items())
         return (
             f"{self.as_of} scored by {self.model_kind} version {self.model_version}"
-            f" on bars version {self.bars_version}: {self.rows:,} rows for {self.target_session}"
-            f" ({counts}), {sum(self.seconds.values()):.2f} s"
+            f" on bars version {self.bars_version}: {sum(self.statuses.values()):,} symbol(s) ({counts}),"
+            f" {self.rows:,} rows for {self.target_session}, {sum(self.seconds.values()):.2f} s"
             f"{f'; {self.model_note}' if self.model_note else ''}"
         )
 
@@ -106,12 +106,12 @@ def _score(
     asked_by: str | None,
 ) -> ScoreReport:
     clock = _Stopwatch()
-    plan = plan_run(settings, as_of, table, symbols=symbols, version=version, asked_by=asked_by)
+    plan, sources = plan_run(settings, as_of, table, symbols=symbols, version=version, asked_by=asked_by)
     clock.lap("resolve")
     scored_at = datetime.now(UTC)
     shards = []
     for number in range(plan.shards):
-        rows = score_shard(settings, plan, number)
+        rows = score_shard(settings, plan, number, sources=sources)
         clock.lap("score")
         shards.append(_write_shard(settings, plan, rows, scored_at))
         clock.lap("write")
@@ -122,7 +122,7 @@ def _score(
 
 def begin_run(settings: Settings, as_of: date, *, asked_by: str) -> Plan:
     """Plan a run whose shards are scored by processes of their own."""
-    plan = plan_run(settings, as_of, PREDICTIONS, asked_by=asked_by)
+    plan, _ = plan_run(settings, as_of, PREDICTIONS, asked_by=asked_by)
     save_plan(settings, plan)
     return plan
 

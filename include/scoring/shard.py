@@ -10,22 +10,22 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from deltalake import DeltaTable
 
 from include.backtest.cohorts import VOLATILITY_SESSIONS, measure_volatility
 from include.errors import ClosecastError, InputError
 from include.lake.bars import BarCube, open_bars, read_cube, sessions_up_to
 from include.lake.catalog import open_committed
-from include.lake.identity import SymbolChanges
 from include.lake.identity_file import load_kept_changes
 from include.lake.reads import read_where
 from include.lake.runs import assign_shards
 from include.lake.tables import QUARANTINE
 from include.registry.artifact import ModelVersion
 from include.schema import BOUNDS, TARGETS
-from include.scoring.calibration import load_calibration
+from include.scoring.calibration import Calibrated, load_calibration
 from include.scoring.graph import load_graph, run_graph
 from include.scoring.inputs import explain_silence, read_market_columns
-from include.scoring.plan import Plan
+from include.scoring.plan import Plan, Sources
 from include.scoring.rows import Forecasts, build_rows, check_rows
 from include.scoring.universe import Universe, judge_universe
 from include.settings import Settings
@@ -35,8 +35,15 @@ SYMBOLS_AT_ONCE = 1 << 15
 """Symbols that a graph is given in one call, and volatility measured of: what is held in between grows with them."""
 
 
-def score_shard(settings: Settings, plan: Plan, shard: int = 0) -> pa.Table:
+def score_shard(settings: Settings, plan: Plan, shard: int = 0, *, sources: Sources | None = None) -> pa.Table:
     """Forecast the symbols of one shard.
+
+    Parameters
+    ----------
+    settings, plan, shard
+        Which run, and which part of it.
+    sources
+        What the plan names, where it is open already: to open a table takes as long as to run a graph.
 
     Returns
     -------
@@ -48,11 +55,20 @@ def score_shard(settings: Settings, plan: Plan, shard: int = 0) -> pa.Table:
     InputError
         A symbol was asked for that the session's universe does not have.
     """
-    cube, universe = read_universe(settings, plan)
-    return score_symbols(settings, plan, cube, universe, shard)
+    cube, universe = read_universe(settings, plan, sources.bars if sources else None)
+    calibration = sources.calibration if sources else load_calibration(settings, plan.calibration_version)
+    return score_symbols(settings, plan, cube, universe, shard, calibration=calibration)
 
 
-def score_symbols(settings: Settings, plan: Plan, cube: BarCube, universe: Universe, shard: int = 0) -> pa.Table:
+def score_symbols(
+    settings: Settings,
+    plan: Plan,
+    cube: BarCube,
+    universe: Universe,
+    shard: int = 0,
+    *,
+    calibration: Calibrated | None = None,
+) -> pa.Table:
     """Forecast the symbols of one shard of a universe that was read; as `score_shard`."""
     graph = _open_graph(plan.model, settings.threads)  # once: to open one takes as long as to run it
     cube = add_market(cube, plan.model, graph)
@@ -61,18 +77,19 @@ def score_symbols(settings: Settings, plan: Plan, cube: BarCube, universe: Unive
         chosen &= _find_symbols(cube, plan)
     if not chosen.all():
         cube, universe = select_symbols(cube, chosen), universe.select(chosen)
-    forecasts = forecast_universe(settings, plan, cube, universe, graph)
+    forecasts = forecast_universe(settings, plan.model, cube, universe, graph=graph, calibration=calibration)
     rows = build_rows(cube, universe, forecasts, plan.target_sessions)
     check_rows(rows, symbols=len(cube.symbols), horizons=len(plan.target_sessions))
     return rows
 
 
-def read_universe(settings: Settings, plan: Plan) -> tuple[BarCube, Universe]:
-    """Read the bars that a run goes by, and judge each symbol as it was known then."""
-    bars = open_bars(settings.lake, version=plan.bars_version)
+def read_universe(settings: Settings, plan: Plan, bars: DeltaTable | None = None) -> tuple[BarCube, Universe]:
+    """Read the bars that a run goes by, open already or not, and judge each symbol as it was known then."""
+    if bars is None:
+        bars = open_bars(settings.lake, version=plan.bars_version)
     window = max(plan.model.lookback, VOLATILITY_SESSIONS + 1)
     sessions = sessions_up_to(bars, plan.as_of, count=sessions_read(settings, plan.model.lookback))
-    changes, lookback = _load_changes(settings, plan), plan.model.lookback
+    changes, lookback = load_kept_changes(settings, plan.reference_version), plan.model.lookback
     # Volatility takes more sessions than the model looks back on, but of open and close alone. In the lake's own
     # precision: a graph is given its windows in that which it declares.
     cube = read_cube(bars, sessions, window=window, whole=lookback, changes=changes, precision=np.float64)
@@ -83,10 +100,6 @@ def read_universe(settings: Settings, plan: Plan) -> tuple[BarCube, Universe]:
 def sessions_read(settings: Settings, lookback: int) -> int:
     """Return how many sessions up to its own a score reads: for universe, window and volatility."""
     return max(settings.universe_sessions, lookback, VOLATILITY_SESSIONS + 1)
-
-
-def _load_changes(settings: Settings, plan: Plan) -> SymbolChanges:
-    return load_kept_changes(settings, plan.reference_version)
 
 
 def _quarantined(settings: Settings, plan: Plan) -> set[str]:
@@ -140,17 +153,21 @@ def select_symbols(cube: BarCube, chosen: npt.NDArray[np.bool_]) -> BarCube:
 
 
 def forecast_universe(
-    settings: Settings, plan: Plan, cube: BarCube, universe: Universe, graph: Any = None
+    settings: Settings,
+    model: ModelVersion,
+    cube: BarCube,
+    universe: Universe,
+    *,
+    graph: Any,
+    calibration: Calibrated | None,
 ) -> Forecasts:
     """Forecast the symbols of a cube that can be, and lay the intervals."""
-    log_returns, reasons = forecast_log_returns(settings, plan.model, cube, universe, graph)
+    log_returns, reasons = forecast_log_returns(settings, model, cube, universe, graph)
     newest, volatility = len(cube.values) - 1, np.empty((len(cube.symbols), len(TARGETS)))
     for some in _split(np.arange(len(cube.symbols))):
         each = slice(some[0], some[-1] + 1)
-        bars = cube.values[:, each].astype(np.float32)  # as where the intervals were learned
-        volatility[each] = measure_volatility(bars, range(newest, newest + 1))[0]
+        volatility[each] = measure_volatility(cube.values[:, each], range(newest, newest + 1))[0]
     bounds = np.full((*log_returns.shape, len(BOUNDS)), np.nan)
-    calibration = load_calibration(settings, plan.calibration_version)
     if calibration is not None:
         for horizon in range(log_returns.shape[1]):
             for at in range(len(TARGETS)):

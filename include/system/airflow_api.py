@@ -1,4 +1,4 @@
-"""Airflow's REST interface as far as it is needed here: log in, start a run, ask how runs and tasks stand."""
+"""Airflow's REST interface as far as it is needed: log in, start a run or clear it, ask how runs and tasks stand."""
 
 from __future__ import annotations
 
@@ -34,6 +34,10 @@ class AirflowApi:
         if partition_key:
             body["partition_key"] = partition_key
         return str(self._call("POST", f"dags/{dag_id}/dagRuns", json=body)["dag_run_id"])
+
+    def clear_failed(self, dag_id: str, run_id: str) -> None:
+        """Have a run take up again what failed in it."""
+        self._call("POST", f"dags/{dag_id}/dagRuns/{run_id}/clear", json={"dry_run": False, "only_failed": True})
 
     def runs(self, dag_id: str) -> list[dict[str, Any]]:
         """Return the newest runs of a DAG."""

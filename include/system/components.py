@@ -1,4 +1,4 @@
-"""The six programs of an embedded Closecast as data, and the one command that runs before them.
+"""The seven programs of an embedded Closecast as data, and the one command that runs before them.
 
 The supervisor knows nothing about Airflow or MLflow: what it starts, asks and stops is said here.
 """
@@ -18,6 +18,7 @@ from include.system.child_server import socket_path
 from include.system.endpoints import LOOPBACK, Endpoints
 from include.system.environment import airflow_database
 from include.system.health import Probe
+from include.system.state import heartbeat_file
 
 AIRFLOW_HEALTH = "/api/v2/monitor/health"
 # The first request to the execution API builds all its versions (9 s of CPU). Asked here before the system
@@ -73,9 +74,15 @@ def build_components(settings: Settings, endpoints: Endpoints) -> tuple[Componen
         (sys.executable, "-m", "include.system.child_server", str(children)),
         Probe(f"unix:{children}"),
     )
-    if settings.mlflow_tracking_uri:
-        return (child_server, *airflow)
-    return (mlflow_component(settings, endpoints), child_server, *airflow)
+    # The last to be stopped would tell of the others' ends.
+    watcher = Component(
+        "watcher",
+        (sys.executable, "-m", "include.watchdog.watcher"),
+        Probe(f"file:{heartbeat_file(settings.run_dir)}"),
+        stage=3,
+    )
+    own = () if settings.mlflow_tracking_uri else (mlflow_component(settings, endpoints),)
+    return (*own, child_server, *airflow, watcher)
 
 
 def _worker(name: str, health_url: str, *options: str, grace_s: float = 5.0) -> Component:

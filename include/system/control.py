@@ -11,10 +11,10 @@ from pathlib import Path
 import psutil
 
 from include.errors import UnavailableError
-from include.settings import PROJECT_ROOT, Settings
+from include.settings import Settings
 from include.system.credentials import load_login
 from include.system.endpoints import choose_endpoints
-from include.system.environment import DAGS_FOLDER, settings_variables
+from include.system.environment import DAGS_FOLDER, program_environment
 from include.system.process import HEALTHY, open_log
 from include.system.state import ComponentState, State, load_state, prepare_home, read_state, supervisor_of
 from include.system.supervisor import FAILURE, SYSTEM, Event, OnEvent, hold_lock, start_failure
@@ -70,9 +70,6 @@ def start_detached(
 
 def _spawn(settings: Settings, dags_folder: Path, log: Path) -> psutil.Process:
     argv = [sys.executable, "-m", "include.system.supervisor", str(dags_folder)]
-    own = {name: value for name, value in os.environ.items() if not name.startswith("CLOSECAST_")}
-    path = os.pathsep.join(filter(None, [str(PROJECT_ROOT), own.get("PYTHONPATH")]))
-    environment = {**own, **settings_variables(settings), "PYTHONPATH": path}
     with open_log(log) as file:
         actions = [
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
@@ -80,7 +77,7 @@ def _spawn(settings: Settings, dags_folder: Path, log: Path) -> psutil.Process:
             (os.POSIX_SPAWN_DUP2, file.fileno(), 2),
         ]
         # Not Popen: this process does not answer for its child's end, and may end first.
-        pid = os.posix_spawn(sys.executable, argv, environment, file_actions=actions, setsid=True)
+        pid = os.posix_spawn(sys.executable, argv, program_environment(settings), file_actions=actions, setsid=True)
     return psutil.Process(pid)
 
 

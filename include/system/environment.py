@@ -152,5 +152,15 @@ def settings_variables(settings: Settings) -> dict[str, str]:
     return {f"CLOSECAST_{name.upper()}": _text_of(value) for name, value in values.items() if value is not None}
 
 
+def program_environment(settings: Settings) -> dict[str, str]:
+    """Build the environment of a program of ours that runs by itself: the caller's, and the settings whole.
+
+    Holds secrets: never print it.
+    """
+    own = {name: value for name, value in os.environ.items() if not name.startswith("CLOSECAST_")}
+    path = os.pathsep.join(filter(None, [str(PROJECT_ROOT), own.get("PYTHONPATH")]))
+    return {**own, **settings_variables(settings), "PYTHONPATH": path}
+
+
 def _text_of(value: object) -> str:
     return value.get_secret_value() if isinstance(value, SecretStr) else str(value)

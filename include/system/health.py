@@ -1,6 +1,6 @@
-"""Whether a component is well: what its HTTP answer, or its heartbeat in Airflow's health document, says.
+"""Whether a component is well: its HTTP answer, a file it touches, or its heartbeat in Airflow's health document.
 
-A heartbeat counts only if it is younger than the process: the database still holds the last start's.
+A heartbeat in that document counts only if it is younger than the process: the database still holds the last start's.
 """
 
 from __future__ import annotations
@@ -8,12 +8,17 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 REQUEST_TIMEOUT_S = 5.0
+
+TOUCHED_WITHIN_S = 60.0
+"""A component whose probe is a file touches it every few seconds; a machine may be busy for longer."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +42,11 @@ def ask(url: str, timeout_s: float = REQUEST_TIMEOUT_S) -> Answer:
     parts = urlsplit(url)
     if parts.scheme == "unix":
         return _knock(url, parts.path, timeout_s)
+    if parts.scheme == "file":
+        return _look_at_file(Path(parts.path))
     # http.client, not a library that would go through the shell's proxy
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(parts.hostname or "", parts.port, timeout=timeout_s)
     try:
         connection.request("GET", parts.path)
         response = connection.getresponse()
@@ -61,6 +69,15 @@ def _knock(url: str, path: str, timeout_s: float) -> Answer:
         except OSError as error:
             return Answer({}, f"{url} does not answer ({error})")
     return Answer({}, None)
+
+
+def _look_at_file(path: Path) -> Answer:
+    """Judge a file by its age."""
+    try:
+        age_s = time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return Answer({}, f"{path} is not there")
+    return Answer({}, None if age_s < TOUCHED_WITHIN_S else f"{path} was last touched {age_s:.0f} s ago")
 
 
 def _read_document(body: bytes) -> dict[str, Any]:

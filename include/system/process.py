@@ -1,6 +1,7 @@
 """One component's process: started with a log, watched, and started again when it dies.
 
-Status goes waiting → starting → healthy, back to restarting on a death, and ends as gave_up or stopped.
+Status goes waiting → starting → healthy, back to restarting on a death, to gave_up after many, and ends as stopped.
+What was given up is tried again after a while: what it died of, a database that was down, may be over.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ RESTARTING, GAVE_UP, STOPPED = "restarting", "gave_up", "stopped"
 
 DEATHS_TO_GIVE_UP = 5
 DEATH_WINDOW_S = 60.0
+GIVEN_UP_FOR_S = 300.0
 FIRST_BACKOFF_S = 0.5
 HUNG_AFTER_S = 120.0  # generous: two busy cores can hold a heartbeat back for tens of seconds
 LOG_LIMIT_BYTES = 5_000_000
@@ -73,6 +75,7 @@ class Runner:
     status: str = WAITING
     detail: str | None = None
     restarts: int = 0
+    death: str | None = None
     _process: subprocess.Popen[bytes] | None = None
     _started_at: float = 0.0
     _well_at: float = 0.0
@@ -81,7 +84,7 @@ class Runner:
 
     def step(self, answer: Answer | None) -> None:
         """Start what is due, notice a death, take in what the health address said (None: not asked this time)."""
-        if self.status in (GAVE_UP, STOPPED):
+        if self.status == STOPPED:
             return
         if self._process is None:
             self._start_if_due()
@@ -93,6 +96,7 @@ class Runner:
     def _start_if_due(self) -> None:
         if time.monotonic() < self._start_due:
             return
+        self.restarts += self.status in (RESTARTING, GAVE_UP)
         # The clock of heartbeats, read before the process exists: none of its own can be older.
         self._started_at = time.time()
         self._well_at = time.monotonic()
@@ -115,19 +119,20 @@ class Runner:
     def _take_death(self, reason: str) -> None:
         now = time.monotonic()
         self._deaths.append(now)
+        self.death = reason
         self.detail = f"{reason}; its log is {self.surroundings.log_of(self.component.name)}"
         # What a killed scheduler leaves behind would go on working beside the new one.
         self.kill()
         recent = [at for at in self._deaths if now - at < DEATH_WINDOW_S]
         if len(recent) == DEATHS_TO_GIVE_UP:
-            self.status = GAVE_UP
+            self.status, self._start_due = GAVE_UP, now + GIVEN_UP_FOR_S
             self.detail = f"died {len(recent)} times within {DEATH_WINDOW_S:.0f} s, {self.detail}"
             return
-        self.status, self.restarts = RESTARTING, self.restarts + 1
+        self.status = RESTARTING
         self._start_due = now + FIRST_BACKOFF_S * 2 ** (len(recent) - 1)
 
     def ask_to_stop(self) -> None:
-        """Send SIGTERM, which all five take as a request to finish."""
+        """Send SIGTERM, which all take as a request to finish."""
         if self._process is not None:
             self._process.terminate()
 
@@ -155,6 +160,7 @@ class Runner:
             started_at=self._started_at,
             restarts=self.restarts,
             detail=self.detail,
+            death=self.death,
         )
 
 

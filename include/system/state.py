@@ -12,15 +12,19 @@ from pathlib import Path
 import psutil
 
 from include.errors import InputError
+from include.files import write_atomically
 from include.settings import Settings
 from include.system.health import Probe, ask, find_problem
 
-_CLOCK_SLACK_S = 2.0  # creation times are reckoned from the boot time, which moves when the clock is set
+_SAME_MOMENT_S = 0.5
 
 
 @dataclass(frozen=True)
 class ComponentState:
-    """One component as its supervisor last saw it; `status` as in `include.system.process`, times in s since 1970."""
+    """One component as its supervisor last saw it; `status` as in `include.system.process`, times in s since 1970.
+
+    `death` says how it ended the last time, which `detail` forgets when it is started again.
+    """
 
     status: str
     log: str
@@ -30,11 +34,12 @@ class ComponentState:
     started_at: float = 0.0
     restarts: int = 0
     detail: str | None = None
+    death: str | None = None
 
 
 @dataclass(frozen=True)
 class State:
-    """One running system."""
+    """One running system; `supervisor_created` in seconds from the machine's boot."""
 
     instance: str
     supervisor_pid: int
@@ -43,6 +48,7 @@ class State:
     airflow_url: str
     mlflow_url: str
     ready: bool = False
+    stopping: bool = False
     components: dict[str, ComponentState] = field(default_factory=dict)
 
 
@@ -73,22 +79,34 @@ def state_file(run_dir: Path) -> Path:
     return run_dir / "state.json"
 
 
+def heartbeat_file(run_dir: Path) -> Path:
+    """Tell which file the watcher touches at each look."""
+    return run_dir / "watcher.heartbeat"
+
+
 def write_state(run_dir: Path, state: State) -> None:
     """Replace the state in one step: readers see the old one or the new one."""
-    path = state_file(run_dir)
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(asdict(state), indent=1))
-    part.replace(path)
+    write_atomically(state_file(run_dir), json.dumps(asdict(state), indent=1))
 
 
 def load_state(run_dir: Path) -> State | None:
-    """Read the last written state, whether or not its supervisor still lives."""
+    """Read the last written state, whether or not its supervisor still lives.
+
+    Raises
+    ------
+    InputError
+        The file is damaged, as a disk leaves it that lost its power.
+    """
+    path = state_file(run_dir)
     try:
-        raw = json.loads(state_file(run_dir).read_text())
+        raw = json.loads(path.read_text())
+        raw["components"] = {name: ComponentState(**each) for name, each in raw["components"].items()}
+        return State(**raw)
     except FileNotFoundError:
         return None
-    raw["components"] = {name: ComponentState(**each) for name, each in raw["components"].items()}
-    return State(**raw)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        rule = "the state of the system must be readable; with nothing running, remove the file"
+        raise InputError(rule, value=type(error).__name__, place=str(path)) from error
 
 
 def read_state(settings: Settings) -> State | None:
@@ -101,10 +119,19 @@ def supervisor_of(state: State) -> psutil.Process | None:
     """Find the supervisor that wrote a state, if it still lives."""
     try:
         process = psutil.Process(state.supervisor_pid)
-        is_same = abs(process.create_time() - state.supervisor_created) < _CLOCK_SLACK_S
+        is_same = abs(created_after_boot(process) - state.supervisor_created) < _SAME_MOMENT_S
         return process if is_same and process.status() != psutil.STATUS_ZOMBIE else None
     except psutil.NoSuchProcess:
         return None
+
+
+def created_after_boot(process: psutil.Process) -> float:
+    """Give the moment a process was created, in seconds from the machine's boot.
+
+    A time of day would not do: it is reckoned from the boot, and moves when the clock is set or a machine that slept
+    wakes up. The supervisor would seem to be another process.
+    """
+    return process.create_time() - psutil.boot_time()
 
 
 def check_health(state: State) -> dict[str, bool | str]:

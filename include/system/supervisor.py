@@ -30,7 +30,7 @@ from include.system.endpoints import choose_endpoints, remember_endpoints
 from include.system.environment import DAGS_FOLDER, component_environment
 from include.system.health import Answer, ask
 from include.system.process import Runner, Surroundings, tail
-from include.system.state import State, load_state, prepare_home, state_file, write_state
+from include.system.state import State, created_after_boot, load_state, prepare_home, state_file, write_state
 
 TICK_S = 0.1
 START_PROBE_S = 0.25
@@ -133,7 +133,7 @@ class Supervisor:
         self._state = State(
             instance=instance,
             supervisor_pid=os.getpid(),
-            supervisor_created=psutil.Process().create_time(),
+            supervisor_created=created_after_boot(psutil.Process()),
             started_at=datetime.now(UTC).isoformat(timespec="seconds"),
             airflow_url=plan.airflow_url,
             mlflow_url=plan.mlflow_url,
@@ -235,14 +235,21 @@ class Supervisor:
             ready=was_ready or all(runner.status == process.HEALTHY for runner in self._runners),
             components={runner.component.name: runner.describe() for runner in self._runners},
         )
-        if state != self._state:
-            self._state = state
+        if state == self._state:
+            return
+        try:
             write_state(self._run_dir, state)
+        except OSError:
+            return  # a full disk ends no system: the next round writes it
+        self._state = state
         if state.ready and not was_ready:
             self._on_event(Event(SYSTEM, "ready", state.airflow_url))
 
     def _stop(self) -> None:
         self._on_event(Event(SYSTEM, "stopping"))
+        # Whoever watches must not take what ends now for a death.
+        with contextlib.suppress(OSError):
+            write_state(self._run_dir, replace(self._state, stopping=True))
         requests = self._stop_requests
         for stage in sorted({runner.component.stage for runner in self._runners}, reverse=True):
             self._stop_stage([runner for runner in self._runners if runner.component.stage == stage], requests)
@@ -288,8 +295,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def _log_event(event: Event) -> None:
     moment = datetime.now(UTC).isoformat(timespec="seconds")
-    sys.stdout.write(f"{moment} {event.component} {event.status} {event.detail or ''}\n")
-    sys.stdout.flush()
+    with contextlib.suppress(OSError):  # a full disk ends no system
+        sys.stdout.write(f"{moment} {event.component} {event.status} {event.detail or ''}\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

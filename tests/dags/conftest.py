@@ -34,4 +34,9 @@ def dag_bag(database: None) -> DagBag:
     """Every DAG of the project, parsed by Airflow anew: `dag.test()` leaves the run's params in its DAG."""
     from airflow.dag_processing.dagbag import DagBag
 
-    return DagBag(DAGS, bundle_path=DAGS, bundle_name=BUNDLE)
+    found = DagBag(DAGS, bundle_path=DAGS, bundle_name=BUNDLE)
+    for dag in found.dags.values():
+        # dag.test() ends a good run by asking the database for the id of its deadline, and has its definition instead
+        # (Airflow 3.3.2). The one in the database has a test of its own.
+        dag.deadline = None
+    return found

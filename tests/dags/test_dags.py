@@ -15,7 +15,7 @@ import pendulum
 import pytest
 from airflow.timetables.base import TimeRestriction
 
-from dags.common.callbacks import tell_failure
+from dags.common.callbacks import report_run_failure, report_run_success, report_task_failure
 from include.settings import PROJECT_ROOT
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ EDGES = {
     "maintain_lake": {"maintain": set()},
     "predict_on_demand": {"predict": set()},
     "repair_quarantine": {"bring_back": {"score_again"}, "score_again": set()},
+    "watch_system": {"look": set()},
     "rollback_model": {"roll_back": {"score_again"}, "score_again": set()},
     "retrain_weekly": {
         "snapshot": {"fit", "backtest"},
@@ -77,7 +78,10 @@ def test_every_task_is_tried_again_bounded_and_told_of(dag_bag: DagBag, dag_id: 
     for task in dag_bag.dags[dag_id].tasks:
         assert task.retries >= 1
         assert task.execution_timeout == timedelta(hours=1)
-        assert task.on_failure_callback in (tell_failure, [tell_failure])
+        assert task.on_failure_callback in (report_task_failure, [report_task_failure])
+    dag = dag_bag.dags[dag_id]
+    assert dag.on_failure_callback in (report_run_failure, [report_run_failure])
+    assert dag.on_success_callback in (report_run_success, [report_run_success])
 
 
 def test_the_task_that_validates_has_a_button_to_its_page(dag_bag: DagBag) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -60,6 +61,22 @@ def test_the_forecasts_are_those_that_were_published(lived: Settings, tmp_path: 
         for day in DAYS
     ]
     assert versions == ["ridge"] * 6
+
+
+def test_a_try_that_fails_leaves_its_folder_empty_for_the_next(lived: Settings, tmp_path: Path) -> None:
+    folder, said = tmp_path / "again", []
+
+    def tell(done: int, _: int, words: str) -> None:
+        said.append(words)
+        if done == 2:
+            raise KeyboardInterrupt
+
+    folder.mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        simulate_history(lived, folder, DAYS[0], DAYS[-1], on_progress=tell)
+    assert list(folder.iterdir()) == []
+    assert said[1] == str(DAYS[0])
+    assert re.fullmatch(rf"{DAYS[1]}, \d+\.\d s a session, \d+ s left", said[2])
 
 
 def test_a_folder_that_holds_anything_is_left_alone(lived: Settings, tmp_path: Path) -> None:

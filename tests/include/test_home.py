@@ -14,7 +14,7 @@ from include.errors import InputError
 from include.home import MEMORY, begin_home, made_by, recall_home, remember_home, with_running_registry
 from include.market.sessions import newest_closed_session
 from include.settings import Settings
-from include.system.state import State, write_state
+from include.system.state import State, created_after_boot, write_state
 
 BEGUN = {
     "calendar": "XNYS",
@@ -81,7 +81,7 @@ def test_a_memory_that_is_no_json_object_is_named(settings: Settings, content: s
 def test_the_registry_of_the_running_system_is_used_unless_one_is_given(settings: Settings) -> None:
     settings.run_dir.mkdir(parents=True)
     me = psutil.Process(os.getpid())
-    state = State("x", me.pid, me.create_time(), "now", "http://127.0.0.1:1", "http://127.0.0.1:2")
+    state = State("x", me.pid, created_after_boot(me), "now", "http://127.0.0.1:1", "http://127.0.0.1:2")
     write_state(settings.run_dir, state)
     assert with_running_registry(settings).mlflow_tracking_uri == "http://127.0.0.1:2"
     given = settings.model_copy(update={"mlflow_tracking_uri": "http://127.0.0.1:3"})

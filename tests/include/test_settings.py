@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from pydantic import ValidationError
@@ -112,6 +114,27 @@ def test_a_secret_is_in_no_text_of_the_settings(monkeypatch: pytest.MonkeyPatch)
     assert settings.slack_webhook_url.get_secret_value() == SECRET
     for text in (repr(settings), str(settings), settings.model_dump_json(), str(settings.model_dump())):
         assert "do-not-print-me" not in text
+
+
+@pytest.mark.parametrize(
+    "connection",
+    [
+        json.dumps({"conn_type": "http", "password": SECRET}),
+        f"http://:{quote(SECRET, safe='')}@",
+        "",
+        "{}",
+        "[]",
+        "none",
+    ],
+)
+def test_airflows_connection_of_the_environment_is_the_webhook(
+    monkeypatch: pytest.MonkeyPatch, connection: str
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_CLOSECAST_SLACK", connection)
+    found = Settings(_env_file=None).slack_webhook_url
+    assert (found and found.get_secret_value()) == (SECRET if len(connection) > len(SECRET) else None)
+    monkeypatch.setenv("CLOSECAST_SLACK_WEBHOOK_URL", "https://another")
+    assert Settings(_env_file=None).slack_webhook_url.get_secret_value() == "https://another"
 
 
 @pytest.mark.parametrize(

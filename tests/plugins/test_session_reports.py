@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from fastapi import FastAPI
@@ -53,6 +54,14 @@ def client(app: FastAPI) -> Iterator[TestClient]:
 @pytest.mark.parametrize("path", ["/newest", "/2018-06-10", "/secret.html", "/docs", "/openapi.json"])
 def test_no_one_sees_anything_without_a_login(app: FastAPI, path: str) -> None:
     assert TestClient(app).get(f"{MOUNT}{path}", follow_redirects=False).status_code == 401
+
+
+def test_a_browser_without_a_login_is_led_to_it_and_back(app: FastAPI) -> None:
+    browser = TestClient(app, base_url="http://127.0.0.1:8080", headers={"Accept": "text/html,*/*;q=0.8"})
+    answer = browser.get(f"{MOUNT}/2018-06-10", follow_redirects=False)
+    asked = urlsplit(answer.headers["location"])
+    assert (answer.status_code, asked.netloc, asked.path) == (307, "", "/api/v2/auth/login")
+    assert parse_qs(asked.query) == {"next": [f"http://127.0.0.1:8080{MOUNT}/2018-06-10"]}
 
 
 def test_a_page_comes_with_a_policy_that_lets_nothing_run(client: TestClient) -> None:

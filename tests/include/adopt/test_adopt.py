@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from include.adopt.adopt import Adopted, Files, adopt_model
 from include.answers.answer import predict_upload
 from include.cli import app
-from include.errors import InputError, NotFoundError
+from include.errors import ClosecastError, InputError, NotFoundError
 from include.lake.predictions import read_run
 from include.lake.tables import ADHOC_PREDICTIONS, BARS
 from include.registry.api import open_registry
@@ -256,3 +256,24 @@ def test_an_upload_is_answered_by_the_teams_own_model(
     assert own.loc[N_ROWS, "pred_close"] == pytest.approx(rows[-1, 3])
     unknown = frame.xs("other").loc[N_ROWS]
     assert (unknown["status"], unknown["pred_open"]) == ("fallback", pytest.approx(rows[-1, 3]))
+
+
+@pytest.mark.parametrize("field", ["model", "scaler", "names"])
+def test_a_file_that_breaks_a_rule_is_named_as_it_was_handed_over(
+    field: str, home: Settings, small: Small, tmp_path: Path
+) -> None:
+    broken = tmp_path / "ours.bin"
+    broken.write_bytes(b"neither of them")
+    with pytest.raises(InputError) as caught:
+        adopt_model(home, replace(small.files, **{field: broken}), contract=CONTRACT, who="ada")
+    assert str(caught.value.place).startswith(str(broken))
+
+
+def test_a_file_that_cannot_be_read_is_an_error_of_ours(home: Settings, small: Small, tmp_path: Path) -> None:
+    loop = tmp_path / "loop.h5"
+    loop.symlink_to(loop)
+    with pytest.raises(ClosecastError, match=r"loop\.h5"):
+        adopt_model(home, replace(small.files, model=loop), contract=CONTRACT, who="ada")
+    name = tmp_path / ("n" * 300 + ".h5")
+    with pytest.raises(InputError, match="must be readable"):
+        adopt_model(home, replace(small.files, model=name), contract=CONTRACT, who="ada")

@@ -1,95 +1,154 @@
-"""What a failure message says, and what no text from data can make it do."""
+"""What a message says, and what no text from elsewhere can make it do."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
+from datetime import UTC, date, datetime
+from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from include.alerts.incidents import Affected, Incident, Links, Notice, Severity
+from include.alerts.kinds import KINDS
 from include.alerts.messages import (
-    MOST_CAUSE_CHARACTERS,
+    DIGEST_LINES,
+    MOST_TEXT_CHARACTERS,
     Message,
-    TaskFailure,
-    build_failure_message,
-    escape_text,
-    shorten_cause,
+    build_digest,
+    build_message,
+    write_duration,
 )
+from include.alerts.outbox import What
+from tests.include.alerts.scenes import NOON, header_of, make_incident, make_row, texts_of
 
-LINK = "http://airflow.example/dags/market_close/runs/r1/tasks/score"
-
-
-def build(**changed: object) -> Message:
-    failure = {
-        "dag_id": "market_close",
-        "task_id": "score",
-        "run_id": "scheduled__2018-06-01",
-        "session": "2018-06-01",
-        "try_number": 2,
-        "max_tries": 2,
-        "cause": "no such model",
-        "log_url": LINK,
-    }
-    return build_failure_message(TaskFailure(**(failure | changed)))
-
-
-def header_of(message: Message) -> str:
-    return next(block["text"]["text"] for block in message.blocks if block["type"] == "header")
+LOG = "http://airflow.example/dags/market_close/runs/r1/tasks/score?try_number=3"
+WHOLE = Incident(
+    "run_failed/market_close",
+    "run_failed",
+    "market_close failed, session 2018-06-01",
+    "score: no such model",
+    severity=Severity.CRITICAL,
+    affected=Affected(date(2018, 6, 1), 10_000, published=False, mend_by=datetime(2018, 6, 2, 4, tzinfo=UTC)),
+    parts=("score, session 2018-06-01", "check_future, session 2018-06-01"),
+    links=Links(run="http://airflow.example/r1", log=LOG),
+)
+NASTY = ["<!channel>", "<!here> & co", "<https://evil.example|log>", "<@U024BE7LH>", "@here #general", "```*_~`"]
 
 
-def test_message_names_dag_task_session_try_run_cause_and_log() -> None:
-    message = build()
-    assert message.text == "market_close.score failed for session 2018-06-01: no such model"
-    assert header_of(message) == "market_close.score failed for session 2018-06-01"
-    fields = [field["text"] for field in message.blocks[1]["fields"]]
-    expected = ["DAG\nmarket_close", "Task\nscore", "Session\n2018-06-01", "Try\n2 of 2", "Run\nscheduled__2018-06-01"]
-    assert [field.replace("*", "") for field in fields] == expected
-    assert message.blocks[2]["text"]["text"] == "*Cause*\nno such model"
-    assert message.blocks[3]["elements"][0]["url"] == LINK
+def body_of(message: Message) -> dict[str, Any]:
+    return {"text": message.text, "blocks": message.blocks}
 
 
-def test_a_run_without_session_or_log_says_so_and_links_nothing() -> None:
-    message = build(session=None, log_url=None)
-    assert message.text == "market_close.score failed: no such model"
-    assert {"type": "mrkdwn", "text": "*Session*\nnone"} in message.blocks[1]["fields"]
-    assert [block["type"] for block in message.blocks] == ["header", "section", "section"]
+def test_a_message_says_what_is_wrong_why_what_of_what_to_do_and_where_to_look() -> None:
+    row = make_row(WHOLE)
+    message = build_message(row, mention="here", docs_url="https://docs.example/closecast/")
+    line = "🔴 market_close failed, session 2018-06-01: score: no such model"
+    assert message.text == f"<!here> {line} [{row.episode.id}]"
+    said = [text["text"] for text in texts_of(body_of(message))]
+    assert said == [
+        "🔴 market_close failed, session 2018-06-01",
+        "<!here>",
+        "score: no such model",
+        "*Session*\n2018-06-01",
+        "*Symbols*\n10,000",
+        "*Forecasts*\nnot published",
+        "*Mend by*\n<!date^1527912000^{date_short_pretty} {time}|2018-06-02 04:00 UTC>",
+        "Failed tasks (2):\n• score, session 2018-06-01\n• check_future, session 2018-06-01",
+        f"<http://airflow.example/r1|Run> · <{LOG}|Log>"
+        " · <https://docs.example/closecast/runbooks/run_failed.md|What to do>",
+        f"A run failed · critical · 2026-10-16 12:00 UTC · {row.episode.id}",
+    ]
 
 
-@pytest.mark.parametrize("text", ["<!channel>", "<!here> & co", "<https://evil.example|log>", "<@U024BE7LH>"])
+def test_a_recovery_says_how_long_it_took_and_calls_nobody() -> None:
+    row = make_row(WHOLE, What.RECOVERED)
+    over = dataclasses.replace(row.episode, status="recovered", recovered_at=NOON + 754, count=3, note="Session 2.")
+    message = build_message(dataclasses.replace(row, episode=over), mention="here")
+    assert message.text == f"✅ Recovered: market_close failed, session 2018-06-01, after 12 min 34 s [{over.id}]"
+    said = [text["text"] for text in texts_of(body_of(message))]
+    assert "It took 12 min 34 s. It was reported 3 times. Session 2." in said
+    assert not [each for each in said if "Mend by" in each or "What to do" in each]
+
+
+def test_a_failure_that_nobody_explained_says_so() -> None:
+    message = build_message(make_row(make_incident(cause="")))
+    assert KINDS["run_failed"].unsaid in [text["text"] for text in texts_of(body_of(message))]
+
+
+def test_without_a_site_of_documents_the_runbooks_place_is_named() -> None:
+    said = [text["text"] for text in texts_of(body_of(build_message(make_row(make_incident()))))]
+    assert "What to do: docs/runbooks/run_failed.md" in said
+
+
+def test_a_notice_has_nothing_to_mend() -> None:
+    message = build_message(make_row(Notice("model_promoted/7", "model_promoted", "Version 7 serves"), What.NOTICE))
+    assert message.text.startswith("🔵 Version 7 serves [")
+    assert "runbooks" not in json.dumps(message.blocks)
+
+
+@pytest.mark.parametrize("text", NASTY)
 def test_text_from_data_can_neither_ping_nor_link(text: str) -> None:
-    message = build(cause=text, run_id=text, session=text)
-    marked = [message.text, message.blocks[2]["text"]["text"], *(each["text"] for each in message.blocks[1]["fields"])]
-    assert not [each for each in marked if "<" in each or ">" in each]
-    # The header is plain text, in which Slack gives no character a meaning.
-    assert message.blocks[0]["text"]["type"] == "plain_text"
+    incident = make_incident(summary=text, cause=text, parts=(text,))
+    for message in (build_message(make_row(incident)), build_digest([make_row(incident)] * 4)):
+        assert not set("<>") & set(message.text)
+        marked = [each for each in texts_of(body_of(message)) if each["type"] == "mrkdwn"]
+        assert not [each for each in marked if text in each["text"]]
 
 
-def test_escape_as_slack_documents_it() -> None:
-    assert escape_text("a < b & c > d &amp;") == "a &lt; b &amp; c &gt; d &amp;amp;"
+def test_a_link_cannot_break_out_of_its_place() -> None:
+    incident = make_incident(links=Links(run="http://a/b|c> <!channel>"))
+    marked = [each["text"] for each in texts_of(body_of(build_message(make_row(incident)))) if each["type"] == "mrkdwn"]
+    assert any("<http://a/b%7Cc%3E%20%3C!channel%3E|Run>" in each for each in marked)
 
 
-def test_a_header_keeps_to_slacks_150_characters() -> None:
-    assert header_of(build(dag_id="d" * 300)) == "d" * 150
+anything = st.text(max_size=4000)
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.text(max_size=3000))
-def test_any_cause_keeps_to_the_limits_of_a_block(cause: str) -> None:
-    blocks = build(cause=cause).blocks
-    assert 1 <= len(blocks[2]["text"]["text"]) <= 3000
-    json.dumps(blocks)
+@given(anything, anything, st.lists(anything, max_size=30), st.sampled_from(list(What)))
+def test_any_text_keeps_to_slacks_limits(summary: str, cause: str, parts: list[str], what: What) -> None:
+    row = make_row(make_incident(summary=summary, cause=cause, parts=tuple(parts)), what)
+    for message in (build_message(row, mention="U024BE7LH"), build_digest([row] * DIGEST_LINES)):
+        json.dumps(message.blocks).encode()
+        assert 0 < len(message.text) < MOST_TEXT_CHARACTERS
+        assert len(message.blocks) <= 50
+        assert 1 <= len(header_of(body_of(message))) <= 150
+        for text in texts_of(body_of(message)):
+            assert 1 <= len(text["text"]) <= 3000
+            assert text["type"] == "plain_text" or re.fullmatch(r"<@U024BE7LH>|What to do: .*", text["text"])
+
+
+def test_many_parts_are_counted_and_not_all_listed() -> None:
+    incident = make_incident(parts=tuple(f"score_shard[{number}]" for number in range(200)))
+    said = [text["text"] for text in texts_of(body_of(build_message(make_row(incident))))]
+    listed = next(each for each in said if each.startswith("Failed tasks (200):"))
+    assert listed.endswith("• score_shard[5]\n… and 194 more")
+
+
+def test_a_digest_lists_each_with_its_id_and_mentions_once() -> None:
+    rows = [make_row(make_incident(f"run_failed/dag{number}"), at=NOON + 60 * number) for number in range(5)]
+    message = build_digest(rows, mention="channel")
+    assert header_of(body_of(message)) == "5 messages from 2026-10-16 12:00 UTC to 2026-10-16 12:04 UTC"
+    listed = texts_of(body_of(message))[-1]["text"].splitlines()
+    assert [line[:5] for line in listed] == ["12:00", "12:01", "12:02", "12:03", "12:04"]
+    assert [line.split("[")[-1] for line in listed] == [f"{row.episode.id}]" for row in rows]
+    assert message.text.startswith("<!channel> 5 messages")
 
 
 @pytest.mark.parametrize(
-    ("cause", "short"),
-    [
-        ("Traceback (most recent call last):\n  File 'x.py', line 3\nValueError: no price\n\n", "ValueError: no price"),
-        ("  one line  ", "one line"),
-        (" \n ", "no message"),
-        ("x" * 501, "x" * MOST_CAUSE_CHARACTERS + "…"),
-        ("x" * 500, "x" * 500),
-    ],
+    ("mention", "call"),
+    [("here", "<!here>"), ("U024BE7LH", "<@U024BE7LH>"), ("S0614TZR7", "<!subteam^S0614TZR7>"), ("", "🔴")],
 )
-def test_a_cause_is_the_exceptions_own_line_and_short(cause: str, short: str) -> None:
-    assert shorten_cause(cause) == short
+def test_who_is_called(mention: str, call: str) -> None:
+    assert build_message(make_row(WHOLE), mention=mention).text.startswith(call)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0, "0 s"), (59.6, "1 min"), (61, "1 min 1 s"), (3600, "1 h"), (90_000, "1 d 1 h"), (-1, "0 s")],
+)
+def test_a_duration_in_its_two_largest_units(seconds: float, said: str) -> None:
+    assert write_duration(seconds) == said

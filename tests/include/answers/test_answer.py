@@ -336,3 +336,11 @@ def test_the_teams_upload_is_drawn_by_its_chart(shared_data: Path, settings: Set
         assert drawn["pred_open"].isna().tolist() == [True] * 8 + [False] * (len(rows) - 7)
         errors = np.log(drawn["pred_open"] / drawn["val_open"])[8:-1].abs()
         assert errors.median() < 0.02
+
+
+def test_a_symbol_that_looks_like_a_formula_comes_back_as_it_came_and_within_its_cell(ask: Ask) -> None:
+    symbols = ["=A1", "+X", "-X", "@X", '=HYPERLINK("x","y")']
+    lines = [line for symbol in symbols for line in make_lines('"' + symbol.replace('"', '""') + '"', range(2))]
+    _, chart = ask(lines)
+    assert chart.index.get_level_values("symbol").unique().tolist() == sorted(symbols)
+    assert chart.index.get_level_values("index").tolist() == [0, 1, 2] * len(symbols)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import subprocess
 import sys
 from datetime import timedelta
@@ -17,7 +18,8 @@ from include.audit.window import NOT_VALIDATED
 from include.errors import NotFoundError
 from include.lake.bars import open_bars
 from include.lake.files import choose_sessions
-from include.lake.runs import newest_run
+from include.lake.runs import list_runs
+from include.lake.tables import OUTCOMES
 from include.registry.promote import promote_version
 from include.scoring.score import predict_symbols, score_session
 from include.settings import PROJECT_ROOT, Settings
@@ -82,6 +84,16 @@ def test_what_came_is_read_from_bars_before_it_was_settled(scored: Scored) -> No
     assert explain_forecast(scored.settings, SYMBOL).outcomes == []
 
 
+def test_what_came_of_a_symbol_that_was_renamed_is_in_the_unit_of_its_forecast(scored: Scored) -> None:
+    day, settings = LAST + timedelta(days=1), scored.settings
+    shutil.rmtree(OUTCOMES.path(settings.lake))  # as before it was settled
+    successor = [row["actual"] for row in explain_forecast(settings, "sim05", as_of=LAST).outcomes]
+    settings.symbol_changes_file.write_text(f"symbol,successor,session,factor\n{SYMBOL},sim05,{day},4\n")
+    found = explain_forecast(settings, SYMBOL, as_of=LAST)
+    assert [4 * row["actual"] for row in found.outcomes] == successor
+    assert len(successor) == 2
+
+
 def test_the_logs_of_its_task_are_found(scored: Scored) -> None:
     folder = scored.settings.airflow_home / "logs" / "dag_id=market_close" / f"run_id=run-{LAST}" / "task_id=score"
     folder.mkdir(parents=True)
@@ -107,7 +119,7 @@ def test_who_promoted_is_as_of_the_run(scored: Scored) -> None:
 
 
 def test_the_server_tells_the_same_as_the_local_store(scored: Scored, mlflow_url: str) -> None:
-    run = newest_run(scored.settings.lake)
+    run = list_runs(scored.settings.lake)[-1]
     assert run is not None
     remote = scored.settings.model_copy(update={"mlflow_tracking_uri": mlflow_url})
     assert find_origin(remote, run) == find_origin(scored.settings, run)

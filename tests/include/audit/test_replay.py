@@ -19,7 +19,7 @@ from include.lake.bars import open_bars
 from include.lake.files import choose_sessions
 from include.lake.maintain import maintain_lake
 from include.lake.predictions import read_newest_run
-from include.lake.runs import find_run, list_runs, newest_run
+from include.lake.runs import find_run, list_runs
 from include.lake.tables import QUARANTINE
 from include.registry.artifact import cached_graph
 from include.registry.promote import promote_version
@@ -67,7 +67,7 @@ def test_a_row_that_was_released_later_is_refused_in_the_replay(scored: Scored) 
     symbol = next(row["symbol"] for row in rows if row["status"] in absent)
     put_quarantine(settings.lake, refuse_row(symbol))
     score_session(settings, LAST)
-    run = newest_run(settings.lake)
+    run = list_runs(settings.lake)[-1]
     assert run is not None
     assert read_status(scored, symbol) == "quarantined"
     put_rows(settings.lake, QUARANTINE, refuse_row(symbol, resolved_by="b" * 64), replacing=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.compute as pc
@@ -13,9 +15,12 @@ from include.audit.findings import Finding
 from include.audit.recall import describe_model
 from include.audit.verify import verify_home
 from include.lake.bars import open_bars
+from include.lake.chain import hash_row
 from include.lake.files import choose_sessions
+from include.lake.runs import Run
 from include.lake.tables import OUTCOMES, PREDICTIONS, PROMOTIONS, SCORING_RUNS
 from include.registry.artifact import cached_graph
+from include.scoring.publish import publish_session
 from tests.include.audit.conftest import LAST, SCORED, SYMBOL, Scored, rewrite
 
 
@@ -153,7 +158,8 @@ def test_runs_that_cannot_be_read_are_one_finding(scored: Scored) -> None:
     assert "can't be read" in only.said
 
 
-def test_a_run_whose_row_was_cut_off_is_noted(scored: Scored) -> None:
+def cut_newest_run(scored: Scored) -> Run:
+    """Take away the newest row of `scoring_runs`."""
     newest = choose_run(scored.settings)
     (path,) = (
         path
@@ -162,5 +168,45 @@ def test_a_run_whose_row_was_cut_off_is_noted(scored: Scored) -> None:
     )
     rows = pq.read_table(path)
     pq.write_table(rows.filter(pc.field("run_id") != newest.run_id), path)
+    return newest
+
+
+def test_a_published_run_whose_row_was_cut_off_is_found(scored: Scored, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    published = replace(scored, settings=scored.settings.model_copy(update={"publish_to": str(elsewhere)}))
+    publish_session(published.settings, LAST)
+    assert verify_home(published.settings).findings == []
+    shutil.rmtree(scored.settings.published)
+    newest = cut_newest_run(scored)
+    (only,) = find(published, "published")
+    assert (
+        f"run {newest.sequence}, which {elsewhere / f'{LAST}.parquet'} was made from, is not in the chain" in only.said
+    )
+
+
+def test_a_published_run_whose_row_was_written_anew_with_a_hash_that_fits_is_found(scored: Scored) -> None:
+    publish_session(scored.settings, LAST)
+    newest = choose_run(scored.settings)
+    for path in find_files(scored, SCORING_RUNS.name, "."):
+        rewrite(path, lambda row: forge(row) if row["run_id"] == newest.run_id else row)
+    found = find(scored, "published")
+    assert ["another in the chain" in finding.said for finding in found] == [True]
+
+
+def forge(row: dict) -> dict:
+    changed = row | {"symbols": row["symbols"] + 1}
+    return changed | {"hash": hash_row(changed)}
+
+
+def test_published_files_of_an_earlier_release_are_noted(scored: Scored) -> None:
+    _, path = publish_session(scored.settings, LAST)
+    pq.write_table(pq.read_table(path).replace_schema_metadata(), path)
+    found = verify_home(scored.settings)
+    assert found.findings == []
+    assert any("which name no run" in note for note in found.notes)
+
+
+def test_a_run_that_was_never_published_and_whose_row_was_cut_off_is_noted(scored: Scored) -> None:
+    newest = cut_newest_run(scored)
     found = verify_home(scored.settings)
     assert [note for note in found.notes if newest.run_id in note and "that no run names" in note]

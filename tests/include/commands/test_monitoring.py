@@ -1,4 +1,4 @@
-"""`closecast skill`, `watch` and `report` as a person or a script meets them."""
+"""`closecast skill`, `watch-forecasts` and `report` as a person or a script meets them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from include.commands.monitoring import report, skill, watch
+from include.commands.monitoring import report, skill, watch_forecasts
 from include.errors import ClosecastError, InputError, NotFoundError
 from include.settings import Settings, load_settings
 from tests.include.monitoring.scenes import put_truth
@@ -51,11 +51,11 @@ def test_skill_is_one_json_object_with_every_row(home: Settings) -> None:
 
 
 def test_watch_says_what_it_cannot_judge_yet(home: Settings) -> None:
-    said, error = run(watch)
+    said, error = run(watch_forecasts)
     assert error is None
     assert "inputs are not judged: no model is in Production" in said
     assert "2018-06-04: 10 signals, in breach: none; not judged yet: 10" in said
-    assert json.loads(run(watch, "--json")[0])["open"] == []
+    assert json.loads(run(watch_forecasts, "--json")[0])["open"] == []
 
 
 def test_report_names_its_page(home: Settings) -> None:

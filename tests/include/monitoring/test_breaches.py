@@ -16,7 +16,6 @@ from include.backtest.intervals import walk_intervals
 from include.lake.bars import BarCube
 from include.market.exchange import simulate_exchange
 from include.monitoring.breaches import FEWEST_SESSIONS, JUDGED_SESSIONS, Breach, find_limit, judge_signals
-from include.monitoring.signals import Signals
 from include.schema import TARGETS, WINDOW_COLUMNS
 from tests.include.monitoring.scenes import build_signals, day
 
@@ -32,11 +31,11 @@ def calm(count: int) -> Floats:
 
 def walk(values: Floats, first: int, *, versions: npt.NDArray[np.int64] | None = None) -> list[Breach]:
     breaches: list[Breach] = []
-    signals = build_signals(values)
-    if versions is not None:
-        signals = replace(signals, versions=versions)
     for end in range(first, len(values) + 1):
-        breaches = judge_signals(signals.up_to(end), breaches).breaches
+        signals = build_signals(values[:end])
+        if versions is not None:
+            signals = replace(signals, versions=versions[:end])
+        breaches = judge_signals(signals, breaches).breaches
     return breaches
 
 
@@ -127,9 +126,3 @@ def test_a_planted_fault_is_found_within_so_many_sessions(scene: Scene, fault: s
     found = find_fault(scene, 100, fault)
     assert found is not None
     assert found <= within
-
-
-def test_signals_up_to_a_session_are_those_before_it() -> None:
-    signals: Signals = build_signals(np.arange(5.0))
-    assert signals.up_to(2).sessions == [day(0), day(1)]
-    assert signals.up_to(2).values["skill_close"].tolist() == [0.0, 1.0]

@@ -108,5 +108,5 @@ def test_inputs_are_the_largest_statistic_over_its_limit_by_date() -> None:
     assert (inputs[-3:-1] < 1).all()
     assert inputs[-1] > 1
     assert found.causes["inputs", days[-1]].startswith(("close_return", "open_gap"))
-    gap = build_signals(np.zeros(80)).up_to(79)
+    gap = build_signals(np.zeros(79))
     assert np.isnan(add_inputs(gap, reference, values[:70], days[:70], 3).values["inputs"]).all()

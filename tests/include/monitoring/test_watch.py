@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,10 +12,14 @@ import pytest
 from pydantic import SecretStr
 
 from include import tasks
+from include.alerts.deliver import deliver
+from include.alerts.episodes import list_open
+from include.alerts.kinds import KINDS
+from include.alerts.store import open_store
 from include.errors import InputError
 from include.lake.tables import OUTCOMES
 from include.monitoring import skill
-from include.monitoring.watch import breaches_file, read_breaches, watch_forecasts
+from include.monitoring.watch import breaches_file, find_kind, read_breaches, watch_forecasts
 from include.settings import Settings
 from tests.fakes import Answer, FakeSlack
 from tests.include.monitoring.scenes import day, put_truth
@@ -58,7 +63,7 @@ def replay(settings: Settings, sessions: range, monkeypatch: pytest.MonkeyPatch)
 def test_a_breach_is_told_once_and_its_end_once(
     home: Settings, slack: FakeSlack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = home.model_copy(update={"slack_webhook_url": SecretStr(slack.url)})
+    told = home.model_copy(update={"slack_webhook_url": SecretStr(slack.url), "alerts_group_s": 0.0})
     replay(told, range(25, LAST), monkeypatch)
     breaches = read_breaches(told)
     assert {each.signal for each in breaches} >= {"correlation_open", "correlation_close"}
@@ -66,23 +71,28 @@ def test_a_breach_is_told_once_and_its_end_once(
     assert len({each.signal for each in breaches}) == len(breaches)
     (began,) = {each.began for each in breaches if each.signal == "correlation_close"}
     assert FLIPPED[0] < (began - day(0)).days <= FLIPPED[2]
-    assert len(slack.posts) == len({each.began for each in breaches} | {each.ended for each in breaches})
-    first, *_, last = [post["text"] for post in slack.posts]
-    assert first.startswith(f"Forecasts, session {began}: ")
-    assert "correlation_close in breach since 2018-06-2" in first
-    assert "is over: back below its limit" in last
+    kinds = {find_kind(each.signal) for each in breaches}
+    opened = [post["text"] for post in slack.posts if "Recovered" not in post["text"]]
+    over = [post["text"] for post in slack.posts if "Recovered" in post["text"]]
+    assert {line.partition(", session")[0] for line in opened} >= {f"🟡 {KINDS[kind].title}" for kind in kinds}
+    assert len(over) == len(kinds)
+    assert f"session {began}: correlation_" in " ".join(opened)
+    assert "back below its limit" in str(slack.posts[-1]["blocks"])
+    told_of = len(slack.posts)
     watch_forecasts(told)
-    assert len(slack.posts) == len({each.began for each in breaches} | {each.ended for each in breaches})
+    assert len(slack.posts) == told_of
 
 
-def test_what_slack_did_not_take_is_sent_by_the_next_watch(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_slack_did_not_take_waits_and_is_reported_once(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     with FakeSlack(Answer(status=403, body="invalid_token")) as slack:
-        told = home.model_copy(update={"slack_webhook_url": SecretStr(slack.url)})
-        replay(told, range(28, 29), monkeypatch)
-        assert [each.began_told for each in read_breaches(told)] == [False] * len(read_breaches(told))
+        told = home.model_copy(update={"slack_webhook_url": SecretStr(slack.url), "alerts_group_s": 0.0})
         replay(told, range(28, 29), monkeypatch)
         assert all(each.began_told for each in read_breaches(told))
-        assert len(slack.posts) == 2
+        replay(told, range(28, 29), monkeypatch)
+        assert len(slack.posts) == 1
+        assert deliver(told, deadline_s=5, clock=lambda: time.time() + 121).waiting == 0
+        with open_store(told) as connection:
+            assert {each.count for each in list_open(connection)} == {1}
 
 
 def test_a_second_try_answers_as_the_first(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

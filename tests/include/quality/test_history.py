@@ -70,7 +70,7 @@ def test_a_history_is_never_copied(settings: Settings) -> None:
 def test_missing_symbols_are_those_of_the_session_before_alone(settings: Settings) -> None:
     found = find_missing(remember(settings, {"OLD": 1, "A": 1}, {"A": 1, "B": 1, "C": 1, "D": 1}, {"A": 1, "C": 1}))
     assert (found.names, found.of, found.share) == (["B", "D"], 4, 0.5)
-    assert found.observed == "2 of 4 symbols (50.00%) of session 2018-06-09"
+    assert found.observed == "2 of 4 symbols (50.00 %) of session 2018-06-09"
 
 
 def test_copied_symbols_have_all_their_numbers_from_the_session_before(settings: Settings) -> None:

@@ -123,7 +123,7 @@ def test_yesterdays_numbers_again_block(settings: Settings) -> None:
     copied = [{key: value for key, value in usual_row(at, 1).items() if key != "session"} for at in range(21)]
     found = failed(settle(settings, *copied))["not_yesterday_again"]
     assert (found.severity, found.unexpected_count) == ("session", 21)
-    assert "21 of 40 symbols (52.50%) like session 2018-06-09" in found.detail
+    assert "21 of 40 symbols (52.50 %) like session 2018-06-09" in found.detail
 
 
 def test_half_of_yesterdays_numbers_do_not_block(settings: Settings) -> None:

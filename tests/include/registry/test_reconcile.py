@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +13,8 @@ import pytest
 from deltalake import write_deltalake
 from pydantic import SecretStr
 
+from include.alerts.episodes import Episode, find_newest
+from include.alerts.store import open_store
 from include.errors import NotFoundError, UnavailableError
 from include.lake.reads import read_all
 from include.lake.tables import PROMOTIONS, table_version
@@ -52,6 +53,13 @@ def look(settings: Settings) -> tuple[set[int], int | None]:
 
 def newest(settings: Settings) -> Line:
     return read_ledger(settings)[-1]
+
+
+def find_fault(settings: Settings) -> Episode:
+    with open_store(settings) as connection:
+        found = find_newest(connection, f"registry_fault/{NAME}")
+    assert found is not None
+    return found
 
 
 def test_the_first_run_writes_down_what_it_finds(own: Settings) -> None:
@@ -93,23 +101,21 @@ def test_an_alias_that_was_taken_away_comes_back(own: Settings, client: MlflowCl
     assert len(read_ledger(own)) == 1
 
 
-def test_two_in_production_change_nothing_and_are_told_once(
-    own: Settings, client: MlflowClient, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_two_in_production_change_nothing_and_are_told_once(own: Settings, client: MlflowClient) -> None:
     move_stage(client, 1, archive=False)
-    with caplog.at_level(logging.WARNING, "include.alerts.send"):
-        notes = [resolve_version(own) for _ in range(2)]
+    notes = [resolve_version(own) for _ in range(2)]
     assert [found.version for found in notes] == [2, 2]
     assert notes[0].note == "versions 1 and 2 are all in Production: the last good version serves"
-    assert len([1 for record in caplog.records if "versions 1 and 2" in record.getMessage()]) == 1
+    first = find_fault(own)
+    assert (first.status, first.count) == ("open", 1)
     assert look(own) == ({1, 2}, 2)  # nobody's move is undone
     move_stage(client, 2, "Archived", archive=False)
     found = resolve_version(own)
     assert (found.version, found.note) == (1, None)
+    assert find_fault(own).note == "Version 1 (last_close) serves."
     move_stage(client, 2, archive=False)
-    with caplog.at_level(logging.WARNING, "include.alerts.send"):
-        resolve_version(own)
-    assert len([1 for record in caplog.records if "versions 1 and 2" in record.getMessage()]) == 2  # it is a new one
+    resolve_version(own)
+    assert (find_fault(own).status, find_fault(own).id == first.id) == ("open", False)  # it is a new one
 
 
 def test_stage_and_alias_moved_apart_go_to_slack_and_a_promotion_ends_it(own: Settings, client: MlflowClient) -> None:
@@ -121,7 +127,7 @@ def test_stage_and_alias_moved_apart_go_to_slack_and_a_promotion_ends_it(own: Se
         assert resolve_version(settings).version == 2
     (post,) = slack.posts
     assert "version 1 is in Production, but the alias champion names version 3" in post["text"]
-    assert "closecast models promote" in str(post["blocks"])
+    assert "docs/runbooks/registry_fault.md" in str(post["blocks"])
     assert promote_version(own, 3, who="ada", why="the alias was meant") == 2
     assert look(own) == ({3}, 3)
     assert (resolve_version(own).version, resolve_version(own).note) == (3, None)
@@ -210,7 +216,8 @@ def test_whatever_cannot_be_followed_the_last_good_version_serves_and_slack_hear
     assert said in str(found[0].note)
     (post,) = slack.posts
     assert said in post["text"]
-    assert "docs/runbooks/rollback.md" in str(post["blocks"])
+    kind = "artifact_damaged" if "cannot serve" in said else "registry_fault"
+    assert f"docs/runbooks/{kind}.md" in str(post["blocks"])
     assert verify_ledger(own).faults == []
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from include.registry.api import RegistryState
 from include.registry.resolve import resolve_version
-from include.registry.store import EXPERIMENT, connect, find_registered, register_graph
+from include.registry.store import EXPERIMENT, LocalRegistry, connect, find_registered, list_versions, register_graph
 from include.scoring.graph import load_graph, run_graph
 from include.settings import PROJECT_ROOT, Settings
 
@@ -54,3 +55,46 @@ def test_a_database_without_room_is_named_and_the_next_try_makes_it(tmp_path: Pa
         argv = [sys.executable, "-c", CONNECT, str(tmp_path), most_bytes]
         said.append(subprocess.run(argv, cwd=PROJECT_ROOT, capture_output=True, text=True, check=True).stdout.strip())
     assert said == ["MLflow's database must be writable, and there must be room for it", "closecast"]
+
+
+def test_the_database_tells_what_mlflows_client_tells(own: Settings) -> None:
+    client = connect(own)
+    client.set_registered_model_alias("closecast", "shadow", "1")
+    client.set_registered_model_tag("closecast", "note", "read me")
+    client.delete_model_version("closecast", "3")
+    registry = LocalRegistry(own)
+    state = registry.look()
+    assert state == registry.look_by_client()
+    assert set(state.versions) == {1, 2}
+    assert state.aliases == {"champion": 2, "shadow": 1}
+    run_id = state.versions[2].run_id
+    assert registry.read_metrics(run_id) == client.get_run(run_id).data.metrics
+    assert registry.read_metrics("0" * 32) == {}
+    nobodys = LocalRegistry(own.model_copy(update={"model_name": "nobodys"}))
+    assert nobodys.look() == nobodys.look_by_client() == RegistryState({}, None, {})
+
+
+def test_a_store_that_is_not_there_yet_is_made(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, _env_file=None)
+    assert list_versions(settings) == []
+    assert (settings.mlflow_home / "mlflow.db").is_file()
+
+
+def test_a_server_lists_what_the_local_store_lists(own: Settings, mlflow_url: str) -> None:
+    found = list_versions(own)
+    assert list_versions(own.model_copy(update={"mlflow_tracking_uri": mlflow_url})) == found
+    assert [row.version for row in found] == [3, 2, 1]
+    assert found[1].aliases == ["champion"]
+    assert found[1].metrics["relative_error"] > 0
+
+
+def test_to_list_and_resolve_versions_imports_no_mlflow(own: Settings) -> None:
+    code = (
+        "import sys; from pathlib import Path; from include.settings import Settings\n"
+        "from include.registry.store import list_versions; from include.registry.resolve import resolve_version\n"
+        f"settings = Settings(home=Path({str(own.home)!r}), _env_file=None)\n"
+        "print(len(list_versions(settings)), resolve_version(settings).version, 'mlflow' in sys.modules)"
+    )
+    resolve_version(own)  # which reconciles, and fetches the graph into the cache
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PROJECT_ROOT)
+    assert done.stdout.split() == ["3", "2", "False"]

@@ -2,40 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper, save
 
 from include.errors import InputError
 from include.scoring.graph import find_misfit, load_graph, run_graph
 from include.scoring.inputs import read_market_columns
 from models.market import MARKET_COLUMNS
-from tests.include.scoring.graphs import write_market_graph
-
-
-def write_graph(path: Path, columns: Sequence[int], shape: Sequence[int | str]) -> Path:
-    """Write a graph that gives some columns of a window's newest session."""
-    nodes = [
-        helper.make_node("Gather", ["window", "newest"], ["bar"], axis=1),
-        helper.make_node("Gather", ["bar", "columns"], ["log_return"], axis=1),
-    ]
-    constants = [
-        helper.make_tensor("newest", TensorProto.INT64, [], [-1]),
-        helper.make_tensor("columns", TensorProto.INT64, [len(columns)], columns),
-    ]
-    window = helper.make_tensor_value_info("window", TensorProto.FLOAT, shape)
-    found = helper.make_tensor_value_info("log_return", TensorProto.FLOAT, None)
-    graph = helper.make_graph(nodes, "columns", [window], [found], constants)
-    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
-    return path
+from tests.include.scoring.graphs import write_columns_graph, write_market_graph
 
 
 @pytest.mark.parametrize("columns", [[3], [0, 1, 2]])
 def test_a_graph_of_another_number_of_targets_is_refused(tmp_path: Path, columns: list[int]) -> None:
-    graph = load_graph(write_graph(tmp_path / "g.onnx", columns, ["n", 4, 6]), threads=1)
+    graph = load_graph(write_columns_graph(tmp_path / "g.onnx", columns, ["n", 4, 6]), threads=1)
     with pytest.raises(InputError, match=rf"log returns \(5, 2\)\. Received: \[\(5, {len(columns)}\)\]"):
         run_graph(graph, np.zeros((5, 4, 6), dtype=np.float32))
 
@@ -54,7 +35,7 @@ def test_a_graph_of_another_number_of_targets_is_refused(tmp_path: Path, columns
 def test_a_graph_that_cannot_be_run_over_windows_is_found(
     tmp_path: Path, columns: list[int], shape: list[int | str], misfit: str | None
 ) -> None:
-    found = find_misfit(write_graph(tmp_path / "g.onnx", columns, shape), lookback=4)
+    found = find_misfit(write_columns_graph(tmp_path / "g.onnx", columns, shape), lookback=4)
     assert found is None if misfit is None else misfit in str(found)
 
 
@@ -72,7 +53,9 @@ def test_what_stands_behind_a_window_s_columns_goes_to_the_second_input(tmp_path
 
 
 def test_a_graph_of_windows_alone_needs_no_market(tmp_path: Path) -> None:
-    assert read_market_columns(load_graph(write_graph(tmp_path / "g.onnx", [0, 3], ["n", 4, 6]), threads=1)) == ()
+    assert (
+        read_market_columns(load_graph(write_columns_graph(tmp_path / "g.onnx", [0, 3], ["n", 4, 6]), threads=1)) == ()
+    )
 
 
 @pytest.mark.parametrize(

@@ -236,7 +236,7 @@ def test_a_part_scored_again_after_its_files_were_committed_doubles_no_row(
     plan = begin_run(settings, LAST, asked_by="market_close/died")
     rows = sum(score_part(settings, plan.run_id, shard) for shard in range(3))
 
-    def die(*_: object) -> None:
+    def die(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

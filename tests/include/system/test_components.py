@@ -1,4 +1,4 @@
-"""The five components, and when the migration is left out."""
+"""The components, and when the migration is left out."""
 
 import sqlite3
 from contextlib import closing
@@ -28,9 +28,9 @@ def set_revision(settings, revision):
         connection.commit()
 
 
-def test_the_five(settings):
+def test_the_seven(settings):
     names = [component.name for component in build_components(settings, ENDPOINTS)]
-    assert names == ["mlflow", "child-server", "api-server", "scheduler", "dag-processor", "triggerer"]
+    assert names == ["mlflow", "child-server", "api-server", "scheduler", "dag-processor", "triggerer", "watcher"]
 
 
 def test_no_mlflow_server_where_the_settings_name_one(settings):

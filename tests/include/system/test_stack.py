@@ -1,4 +1,4 @@
-"""The real five, once: healthy, private, on the ports that were asked for, restarted, and gone after kill -9."""
+"""The real seven, once: healthy, private, on the ports that were asked for, restarted, and gone after kill -9."""
 
 import json
 import os
@@ -40,9 +40,10 @@ def running(settings, tmp_path):
         kill_marked(left.instance)
 
 
-def test_the_real_five(running):
+def test_the_real_seven(running):
     settings, state, events = running
-    assert set(state.components) == {"mlflow", "child-server", "api-server", "scheduler", "dag-processor", "triggerer"}
+    wanted = {"mlflow", "child-server", "api-server", "scheduler", "dag-processor", "triggerer", "watcher"}
+    assert set(state.components) == wanted
     assert set(check_health(state).values()) == {True}
     assert (events[-1].component, events[-1].status) == ("system", "ready")
     assert state.airflow_url == f"http://127.0.0.1:{settings.airflow_port}"

@@ -87,6 +87,20 @@ def test_a_killed_component_is_started_again_and_leaves_no_grandchild(drive):
     assert check_health(load_state(driven.settings.run_dir)) == {"stand-in-0": True, "stand-in-1": True}
 
 
+def test_a_state_that_cannot_be_written_ends_no_system(drive):
+    driven = drive()
+    before = driven.ready().components["stand-in-0"]
+    blocker = driven.settings.run_dir / "state.json.part"
+    blocker.mkdir()  # what is written there fails, as on a full disk
+    psutil.Process(before.pid).kill()
+    await_true(lambda: not psutil.pid_exists(before.pid))
+    time.sleep(2.0)
+    assert driven.process.poll() is None
+    blocker.rmdir()
+    await_true(lambda: driven.component("stand-in-0").restarts == 1)
+    await_true(lambda: driven.component("stand-in-0").status == "healthy")
+
+
 def test_nothing_is_left_ten_seconds_after_kill_9_of_the_supervisor(drive):
     driven = drive()
     state = driven.ready()

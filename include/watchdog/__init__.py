@@ -1,0 +1,1 @@
+"""Finds what no callback tells: from inside Airflow (`patrol`), and from outside when Airflow is dead (`watcher`)."""

@@ -1,0 +1,198 @@
+"""`closecast alerts` and `closecast doctor` as a person or a script meets them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from include.alerts.deliver import deliver
+from include.alerts.incidents import Recovery
+from include.alerts.record import record
+from include.alerts.report import report_incident
+from include.alerts.store import open_store, store_file
+from include.commands import alerts
+from include.commands.doctor import doctor
+from include.doctor import examine
+from include.errors import ClosecastError, InputError, NotFoundError, UnavailableError
+from include.settings import Settings, load_settings
+from include.status import read_status
+from tests.fakes import Answer, FakeSlack
+from tests.include.alerts.scenes import make_incident
+
+KEY = "run_failed/market_close"
+
+
+@pytest.fixture
+def home(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    settings.home.mkdir()
+    monkeypatch.setenv("CLOSECAST_HOME", str(settings.home))
+    load_settings.cache_clear()
+    yield settings
+    load_settings.cache_clear()
+
+
+@pytest.fixture
+def slack(home: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSlack]:
+    with FakeSlack() as server:
+        monkeypatch.setenv("CLOSECAST_SLACK_WEBHOOK_URL", server.url)
+        load_settings.cache_clear()
+        yield server
+
+
+def run(*words: str) -> str:
+    done = CliRunner().invoke(alerts.app, list(words))
+    if isinstance(done.exception, ClosecastError):
+        raise done.exception
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def ask(*words: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(run(*words, "--json"))
+    return found
+
+
+def test_a_home_where_nothing_happened_has_no_database_after_it_either(home: Settings) -> None:
+    assert run("list") == "nothing is wrong that anybody reported\n"
+    assert not store_file(home).exists()
+
+
+def test_what_is_open_is_listed_and_shown_with_its_messages(home: Settings, slack: FakeSlack) -> None:
+    name = report_incident(load_settings(), make_incident(parts=("[b]score",), cause="[red]no price"), is_complete=True)
+    listed = run("list")
+    assert name in listed
+    assert "market_close failed" in listed
+    shown = run("show", KEY)
+    assert "[red]no price" in shown
+    assert "[b]score" in shown
+    assert "docs/runbooks/run_failed.md" in shown
+    assert "opened: sent" in shown
+    found = ask("show", name)
+    assert (found["key"], found["count"]) == (KEY, 1)
+    assert [(each["what"], each["state"]) for each in found["messages"]] == [("opened", "sent")]
+
+
+def test_what_is_over_is_listed_on_request(home: Settings) -> None:
+    report_incident(home, make_incident())
+    with open_store(home, KEY) as connection:
+        record(connection, home, Recovery(KEY), time.time())
+    assert ask("list")["incidents"] == []
+    assert [each["status"] for each in ask("list", "--all")["incidents"]] == ["recovered"]
+
+
+def test_who_acks_is_told_no_more(home: Settings, slack: FakeSlack) -> None:
+    told = load_settings()
+    name = report_incident(told, make_incident(parts=("a",)), is_complete=True)
+    assert ask("ack", name)["key"] == KEY
+    report_incident(told, make_incident(parts=("b",)), is_complete=True)
+    assert ask("list")["waiting"] == 0
+    assert ask("list")["incidents"][0]["acked_by"]
+    assert len(slack.posts) == 1
+
+
+def test_what_is_muted_waits_until_it_is_not(home: Settings, slack: FakeSlack) -> None:
+    run("mute", "run_failed", "--for", "2h", "--why", "known")
+    report_incident(load_settings(), make_incident())
+    assert slack.posts == []
+    listed = run("list")
+    assert "run_failed (" in listed
+    assert "known)" in listed
+    assert ask("unmute", "run_failed")["was_muted"] is True
+    deliver(load_settings(), deadline_s=5)
+    assert len(slack.posts) == 1
+    assert ask("unmute", "run_failed")["was_muted"] is False
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "said"),
+    [
+        (("show", "none"), NotFoundError, "an incident must be open"),
+        (("ack", "none"), NotFoundError, "an incident must be open"),
+        (("mute", "nonsense/x"), InputError, "a kind of incident must be one of"),
+        (("mute", "*", "--for", "0h"), InputError, "a duration must be"),
+        (("mute", "*", "--for", "forever"), InputError, "a duration must be"),
+        (("test",), InputError, "Slack must be set"),
+    ],
+)
+def test_what_cannot_be_done_is_said(home: Settings, words: tuple[str, ...], error: type[Exception], said: str) -> None:
+    with pytest.raises(error, match=said):
+        run(*words)
+
+
+def test_a_test_message_says_where_it_went_or_what_is_wrong(home: Settings, slack: FakeSlack) -> None:
+    assert run("test") == "sent to webhook\n"
+    assert "This is a test" in slack.posts[0]["text"]
+    slack.otherwise = Answer(403, "invalid_token")
+    with pytest.raises(UnavailableError, match="webhook: 403 invalid_token"):
+        run("test")
+
+
+def test_trouble_with_slack_is_in_the_list_and_in_the_status(home: Settings, slack: FakeSlack) -> None:
+    slack.otherwise = Answer(404, "no_service")
+    told = load_settings()
+    report_incident(told, make_incident())
+    assert "Slack (webhook) must be mended: 404 no_service" in run("list")
+    status = read_status(told)
+    assert (status["open_incidents"], status["messages_waiting"]) == (2, 1)  # one of them is Slack itself
+    assert status["slack"] == "webhook: 404 no_service"
+
+
+@pytest.mark.parametrize(
+    ("answer", "fault"),
+    [
+        (Answer(400, "no_text"), ""),  # what a webhook that works says to an empty message
+        (Answer(404, "no_service"), "404 no_service"),
+        (Answer(403, "invalid_token"), "403 invalid_token"),
+        (Answer(500, "internal_error"), "500 internal_error"),
+    ],
+)
+def test_the_doctor_asks_slack_without_a_message(slack: FakeSlack, answer: Answer, fault: str) -> None:
+    slack.otherwise = answer
+    found = {each.name: each.fault for each in examine(load_settings())}
+    assert found["slack webhook"] == fault
+    assert (slack.posts[-1]["text"], slack.posts[-1]["blocks"]) == ("", [])
+
+
+def test_the_doctor_finds_a_bots_faults(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    with FakeSlack(Answer(), Answer(body='{"ok": false, "error": "channel_not_found"}')) as server:
+        monkeypatch.setenv("CLOSECAST_SLACK_BOT_TOKEN", "xoxb-1")
+        monkeypatch.setenv("CLOSECAST_SLACK_CHANNEL", "C0NONE")
+        monkeypatch.setenv("CLOSECAST_SLACK_API_URL", server.api_url)
+        load_settings.cache_clear()
+        found = {each.name: each.fault for each in examine(load_settings())}
+    assert found["slack bot:C0NONE"] == "200 channel_not_found"
+    assert [call.method for call in server.calls] == ["auth.test", "conversations.info"]
+
+
+def test_the_doctor_names_a_setting_that_cannot_be_read_and_ends_with_one(
+    home: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLOSECAST_ALERTS_QUIET", "at night")
+    monkeypatch.setenv("CLOSECAST_ALERTS_OFF", "")
+    load_settings.cache_clear()
+    app = typer.Typer()
+    app.command()(doctor)
+    done = CliRunner().invoke(app, ["--json"])
+    assert done.exit_code == 1
+    faults = [each["fault"] for each in json.loads(done.stdout)["checks"] if each["fault"]]
+    assert len(faults) == 1
+    assert "CLOSECAST_ALERTS_QUIET" in faults[0]
+
+
+def test_a_mute_ends_while_somebody_remembers_it(home: Settings) -> None:
+    assert ask("mute", "drift", "--for", "90d")["key"] == "drift"
+    with pytest.raises(InputError, match="CLOSECAST_ALERTS_OFF"):
+        run("mute", "drift", "--for", "91d")
+
+
+@pytest.mark.parametrize("command", ["show", "ack"])
+def test_who_asks_for_what_is_not_there_leaves_no_database(home: Settings, command: str) -> None:
+    with pytest.raises(NotFoundError, match="alerts list"):
+        run(command, "run_failed/nothing")
+    assert not store_file(home).exists()
