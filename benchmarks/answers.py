@@ -30,7 +30,7 @@ import pyarrow.csv as pacsv
 from benchmarks.prepare import LAST_SESSION, prepare_home
 from benchmarks.report import Goal, report
 from include.answers.answer import predict_upload
-from include.answers.forecast import BATCH_WINDOWS
+from include.answers.batches import BATCH_WINDOWS
 from include.answers.record import AnswerReport
 from include.console import show_steps
 from include.registry.resolve import resolve_version

@@ -217,7 +217,8 @@ def main() -> int:
     for session, said in seen.alarms.items():
         out.print(f"alarm {session}: {'; '.join(said)}")
     rows = [
-        [name, "yes" if must else "", f"{seen.found[name] / seen.trials:.1%}"] for name, (_, must) in FAULTS.items()
+        [name, "yes" if must else "", f"{100 * seen.found[name] / seen.trials:.1f} %"]
+        for name, (_, must) in FAULTS.items()
     ]
     out.print(build_table(f"faults, {seen.trials} trials each", ["fault", "must be found", "found"], rows))
     measured = {

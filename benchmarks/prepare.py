@@ -27,10 +27,19 @@ class Prepared:
     replay: Replay
 
 
-def prepare_home(home: Path, open_step: OpenStep, *, symbols: int, sessions: int, live: int, model: str) -> Prepared:
+def prepare_home(
+    home: Path,
+    open_step: OpenStep,
+    *,
+    symbols: int,
+    sessions: int,
+    live: int,
+    model: str,
+    last_session: date = LAST_SESSION,
+) -> Prepared:
     """Simulate, ingest the history, fit one model and put it into Production."""
     settings = Settings(home=home, train_windows=50_000, holdout_sessions=20, _env_file=None)
-    wanted = {"symbols": symbols, "sessions": sessions, "calendar": "24/7", "seed": 7, "last_session": LAST_SESSION}
+    wanted = {"symbols": symbols, "sessions": sessions, "calendar": "24/7", "seed": 7, "last_session": last_session}
     replay = simulate_to(home / "exchange", open_step("Simulate"), live=live, **wanted)
     line: Step = open_step("Load the history")
     report = ingest_upload(settings, replay.history[0], on_progress=line.update)

@@ -18,6 +18,12 @@ from mlforecast.target_transforms import Differences
 from mlforecast.utils import PredictionIntervals
 from sklearn.linear_model import LinearRegression
 
+SEEN = 45
+"""Sessions that its features look back on: the deviation of forty differences, and some to spare."""
+
+FITTED = 60
+"""Sessions that it is fitted on."""
+
 
 def read_session(path: Path) -> pd.DataFrame:
     """Read one session's file into long rows: unique_id, ds, y (the log of the price)."""
@@ -31,7 +37,7 @@ def read_session(path: Path) -> pd.DataFrame:
 
 
 def fit(files: list[Path]) -> MLForecast:
-    """Fit once on the sessions before the newest; it keeps no more of each series than its features need."""
+    """Fit once; it keeps no more of each series than its features need."""
     forecaster = MLForecast(
         models=[LinearRegression()],
         freq="D",
@@ -41,12 +47,12 @@ def fit(files: list[Path]) -> MLForecast:
         num_threads=2,
     )
     history = pd.concat([read_session(path) for path in files], ignore_index=True)
-    return forecaster.fit(history, prediction_intervals=PredictionIntervals(n_windows=2, h=1), keep_last_n=45)
+    return forecaster.fit(history, prediction_intervals=PredictionIntervals(n_windows=2, h=1), keep_last_n=SEEN)
 
 
-def forecast(forecaster: MLForecast, newest: Path, target: Path) -> int:
-    """Take the newest session in, forecast the next with its intervals, write the file and put it in place."""
-    forecaster.update(read_session(newest))
+def forecast(forecaster: MLForecast, newest: list[Path], target: Path) -> int:
+    """Take the newest sessions in, forecast the next with its intervals, write the file and put it in place."""
+    forecaster.update(pd.concat([read_session(path) for path in newest], ignore_index=True))
     found = forecaster.predict(1, level=[80, 95])
     for name in found.columns.drop(["unique_id", "ds"]):
         found[name] = np.exp(found[name])
@@ -56,22 +62,41 @@ def forecast(forecaster: MLForecast, newest: Path, target: Path) -> int:
     return len(found)
 
 
+def time_files(fitted: Path, newest: list[Path], target: Path) -> float:
+    """Give the seconds from the files of all sessions that its features look back on; it was fitted on those before."""
+    forecaster = MLForecast.load(fitted)
+    started = time.perf_counter()
+    forecast(forecaster, newest, target)
+    return time.perf_counter() - started
+
+
+def time_newest(kept: Path, newest: Path, target: Path) -> tuple[float, float]:
+    """Give the seconds from one session's file and its own state of the others: in memory, and loaded and saved."""
+    started = time.perf_counter()
+    forecaster = MLForecast.load(kept)
+    loaded = time.perf_counter()
+    forecast(forecaster, [newest], target)
+    done = time.perf_counter()
+    forecaster.save(kept.with_name("mlforecast-after"))
+    return done - loaded, time.perf_counter() - started
+
+
 def main() -> None:
     """Print the seconds of each run, the first of which is not counted, and the rows of one."""
     lake, runs = Path(sys.argv[1]), int(sys.argv[2])
-    files = sorted(lake.glob("bars/session=*/*.parquet"))[-60:]
-    kept, target = lake.parent / "mlforecast", lake.parent / "mlforecast.parquet"
-    fit(files[:-1]).save(kept)
-    forecasting, whole, rows = [], [], 0
-    for _ in range(runs + 1):
-        started = time.perf_counter()
-        forecaster = MLForecast.load(kept)
-        loaded = time.perf_counter()
-        rows = forecast(forecaster, files[-1], target)
-        forecasting.append(time.perf_counter() - loaded)
-        forecaster.save(lake.parent / "mlforecast-after")
-        whole.append(time.perf_counter() - started)
-    said = {"mlforecast_seconds": forecasting[1:], "mlforecast_task_seconds": whole[1:], "rows": rows}
+    files = sorted(lake.glob("bars/session=*/*.parquet"))
+    home, target = lake.parent, lake.parent / "mlforecast.parquet"
+    before, kept = home / "mlforecast-before", home / "mlforecast-kept"
+    fit(files[-FITTED - SEEN : -SEEN]).save(before)
+    fit(files[-FITTED - 1 : -1]).save(kept)
+    whole = [time_files(before, files[-SEEN:], target) for _ in range(runs + 1)]
+    newest = [time_newest(kept, files[-1], target) for _ in range(runs + 1)]
+    said = {
+        "mlforecast_seconds": whole[1:],
+        "mlforecast_newest_seconds": [alone for alone, _ in newest[1:]],
+        "mlforecast_task_seconds": [task for _, task in newest[1:]],
+        "rows": len(pd.read_parquet(target)),
+    }
     sys.stdout.write(json.dumps(said) + "\n")
 
 

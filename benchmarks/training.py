@@ -75,7 +75,7 @@ def time_keras(values: Cube, limit: int) -> tuple[float, int]:
     windows = sample(values, len(values), chosen.lookback, limit)
     prepare_keras(seed=SEED, threads=THREADS)
     lesson = prepare_lesson(windows.windows, windows.targets)
-    features, y, weights = lesson.features, lesson.standardised, lesson.importance
+    features, y, weights = lesson.features[:, -chosen.seen :], lesson.standardised, lesson.importance
     passes = chosen.count_passes(len(lesson))
     started, core = time.perf_counter(), model.build_core()
     compile_core(core, chosen, len(lesson))

@@ -263,7 +263,7 @@ def main() -> int:
         [
             fault,
             "yes" if must else "",
-            f"{shares[fault]:.0%}",
+            f"{100 * shares[fault]:.0f} %",
             f"{np.median([hit for hit in trials[fault] if hit] or [np.nan]):.0f}",
         ]
         for fault, must in FAULTS.items()

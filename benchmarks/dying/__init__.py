@@ -1,0 +1,1 @@
+"""What makes tasks and components die for the benchmarks `deaths` and `soak`; the system itself knows nothing of it."""
