@@ -25,7 +25,7 @@ from include.lake.predictions import read_newest_run
 from include.settings import Settings
 from include.system.airflow_api import AirflowApi, connect_airflow
 from include.system.state import read_state
-from tests.conftest import TrainedHome
+from tests.conftest import make_trained_home
 from tests.fakes import FakeSlack
 
 pytestmark = [pytest.mark.slow, pytest.mark.stack, pytest.mark.timeout(420)]
@@ -98,8 +98,9 @@ def closecast(settings: Settings, *arguments: str, **environment: str) -> dict[s
 
 
 @pytest.fixture(scope="module")
-def running(trained_home: TrainedHome) -> Iterator[Running]:
-    """The trained home with everything up, as `closecast up --detach` leaves it."""
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A trained home of its own, with everything up as `closecast up --detach` leaves it."""
+    trained_home = make_trained_home(tmp_path_factory.mktemp("running"))
     settings = trained_home.settings
     with FakeSlack() as slack:
         days = sorted(trained_home.uploads)
