@@ -16,7 +16,7 @@ import pytest
 from include.settings import PROJECT_ROOT, Settings
 from tests.object_store import KEYS, run_s3_server
 
-OWN_VARIABLES = {"CLOSECAST_SHARED_DATA", "CLOSECAST_TEST_POSTGRES"}
+OWN_VARIABLES = {"CLOSECAST_SHARED_DATA"}
 AIRFLOW_HOME = tempfile.TemporaryDirectory(prefix="closecast-airflow-")
 
 

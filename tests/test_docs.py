@@ -29,7 +29,7 @@ from include.uploads.columns import ACCEPTED_NAMES
 README = PROJECT_ROOT / "README.md"
 DOCS = PROJECT_ROOT / "docs"
 DOCUMENTS = [README, PROJECT_ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
-OTHER_VARIABLES = {"CLOSECAST_SHARED_DATA", "CLOSECAST_TEST_POSTGRES"}  # the tests' own
+OTHER_VARIABLES = {"CLOSECAST_SHARED_DATA"}  # the tests' own
 
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(PROJECT_ROOT)))
 

@@ -1,9 +1,8 @@
-"""The same store in Postgres: CLOSECAST_TEST_POSTGRES names an empty database (postgresql+psycopg://...)."""
+"""The same store in Postgres."""
 
 from __future__ import annotations
 
 import multiprocessing
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,34 +20,37 @@ from include.alerts.store import metadata
 from include.settings import Settings
 from tests.fakes import FakeSlack
 from tests.include.alerts.scenes import make_incident, with_webhook
+from tests.postgres import run_postgres
 
-ADDRESS = os.environ.get("CLOSECAST_TEST_POSTGRES", "")
+pytestmark = pytest.mark.stack
 
-pytestmark = [
-    pytest.mark.stack,
-    pytest.mark.skipif(not ADDRESS, reason="CLOSECAST_TEST_POSTGRES names no database"),
-]
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with run_postgres() as address:
+        yield address
 
 
 @pytest.fixture
-def store(settings: Settings) -> Iterator[Settings]:
-    engine = sa.create_engine(ADDRESS)
+def store(settings: Settings, address: str) -> Iterator[Settings]:
+    engine = sa.create_engine(address)
     metadata.drop_all(engine)
     store_module._engine.cache_clear()
-    yield settings.model_copy(update={"alerts_url": SecretStr(ADDRESS)})
+    yield settings.model_copy(update={"alerts_url": SecretStr(address)})
+    store_module._engine.cache_clear()
     metadata.drop_all(engine)
     engine.dispose()
 
 
-def _report_many(home: Path, me: int, count: int) -> None:
-    settings = Settings(home=home, alerts_url=SecretStr(ADDRESS), _env_file=None)
+def _report_many(home: Path, address: str, me: int, count: int) -> None:
+    settings = Settings(home=home, alerts_url=SecretStr(address), _env_file=None)
     for number in range(count):
         report_incident(settings, make_incident(f"run_failed/dag{number % 3}", parts=(f"task{me}-{number}",)))
 
 
-def test_processes_that_begin_at_once_make_the_tables_and_lose_nothing(store: Settings) -> None:
+def test_processes_that_begin_at_once_make_the_tables_and_lose_nothing(store: Settings, address: str) -> None:
     context = multiprocessing.get_context("spawn")
-    started = [context.Process(target=_report_many, args=(store.home, me, 20)) for me in range(4)]
+    started = [context.Process(target=_report_many, args=(store.home, address, me, 20)) for me in range(4)]
     for process in started:
         process.start()
     for process in started:
