@@ -27,7 +27,7 @@ def examine(settings: Settings) -> list[Finding]:
     checks: dict[str, Callable[[Settings], list[Finding]]] = {
         "disk": _check_disk,
         "incidents": _check_incidents,
-        "slack settings": _check_policy,
+        "slack settings": _check_telling,
         "slack": _check_slack,
     }
     found: list[Finding] = []
@@ -55,10 +55,10 @@ def _check_incidents(settings: Settings) -> list[Finding]:
     return [Finding("incidents", said, "; ".join(faults))]
 
 
-def _check_policy(settings: Settings) -> list[Finding]:
-    from include.alerts.policy import check_policy
+def _check_telling(settings: Settings) -> list[Finding]:
+    from include.alerts.misspelt import check_telling
 
-    check_policy(settings)
+    check_telling(settings)
     return [Finding("slack settings", "can be read")]
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from include.alerts.misspelt import check_telling
 from include.alerts.overview import check_slack
-from include.alerts.policy import check_policy
 from include.console import emit, err, out, plain, show_steps
 from include.home import begin_home
 from include.settings import Settings
@@ -17,7 +17,7 @@ from include.system.supervisor import SYSTEM, Event, run_supervisor
 
 def run_up(settings: Settings, *, detach: bool, as_json: bool) -> None:
     """Run the system in the foreground until Ctrl-C, or start it and return."""
-    check_policy(settings)
+    check_telling(settings)
     settings = begin_home(settings)
     login = load_login(settings)
     if detach:

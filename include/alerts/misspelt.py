@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 
-from include.alerts.policy import read_policy
+from include.alerts.policy import check_kinds, read_policy
 from include.alerts.targets import list_targets
 from include.errors import InputError
 from include.settings import Settings
@@ -15,6 +15,19 @@ from include.settings import Settings
 READ = ("alerts_timezone", "alerts_quiet", "alerts_maintenance", "slack_mentions", "slack_channels", "slack_webhooks")
 
 log = logging.getLogger(__name__)
+
+
+def check_telling(settings: Settings) -> None:
+    """Read every setting of telling, for a start that finds what is wrong with them.
+
+    Raises
+    ------
+    InputError
+        One of them cannot be read.
+    """
+    read_policy(settings)
+    list_targets(settings)
+    check_kinds(settings)
 
 
 def leave_out_misspelt(settings: Settings) -> Settings:

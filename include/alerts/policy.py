@@ -86,21 +86,24 @@ def _read_mentions(text: str | None) -> dict[Severity, str]:
     return found
 
 
-def check_policy(settings: Settings) -> None:
-    """Read every setting of telling, for a start that finds what is wrong with them.
+def check_kinds(settings: Settings) -> None:
+    """Check the names of kinds that are switched.
 
     Raises
     ------
     InputError
-        One of them cannot be read.
+        There is no such kind.
     """
-    read_policy(settings)
-    _check_kinds(settings.alerts_off, "CLOSECAST_ALERTS_OFF")
-    _check_kinds(settings.alerts_on, "CLOSECAST_ALERTS_ON")
+    for place in ("alerts_off", "alerts_on"):
+        for name in _name_kinds(getattr(settings, place)):
+            try:
+                find_kind(name)
+            except InputError as error:
+                raise InputError(error.rule, value=name, place=f"CLOSECAST_{place.upper()}") from error
 
 
 def is_switched_on(settings: Settings, kind: str) -> bool:
-    """Whether a kind is told of, and not only kept; a misspelt setting, which `check_policy` finds, loses none."""
+    """Whether a kind is told of, and not only kept; a misspelt setting, which `check_kinds` finds, loses none."""
     if kind in _name_kinds(settings.alerts_off):
         return False
     return find_kind(kind).is_on or kind in _name_kinds(settings.alerts_on)
@@ -126,14 +129,6 @@ def read_by_severity(text: str | None, place: str, show: Callable[[str], str] = 
 
 def _name_kinds(text: str | None) -> set[str]:
     return {each.strip() for each in (text or "").split(",") if each.strip()}
-
-
-def _check_kinds(text: str | None, place: str) -> None:
-    for name in _name_kinds(text):
-        try:
-            find_kind(name)
-        except InputError as error:
-            raise InputError(error.rule, value=name, place=place) from error
 
 
 def _read_zone(name: str) -> ZoneInfo:

@@ -8,8 +8,9 @@ import pytest
 from pydantic import SecretStr
 
 from include.alerts.deliver import deliver
-from include.alerts.misspelt import leave_out_misspelt
+from include.alerts.misspelt import check_telling, leave_out_misspelt
 from include.alerts.report import report_incident
+from include.errors import InputError
 from include.settings import Settings
 from tests.fakes import FakeSlack
 from tests.include.alerts.scenes import make_incident, with_bot, with_webhook
@@ -52,3 +53,18 @@ def test_a_bot_whose_channels_are_misspelt_tells_its_one_channel(settings: Setti
         report_incident(told, make_incident(), is_complete=True)
         deliver(told, deadline_s=5)
         assert slack.posts
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"alerts_quiet": "22-07"},
+        {"alerts_on": "forecasts_publishd"},
+        {"slack_webhooks": SecretStr("urgent=https://hooks.slack.com/services/secret")},
+        {"slack_bot_token": SecretStr("xoxb-secret"), "slack_channels": "C0ONCALL"},
+    ],
+)
+def test_a_start_is_refused_by_the_name_of_what_is_misspelt(settings: Settings, wrong: dict[str, object]) -> None:
+    with pytest.raises(InputError, match=f"CLOSECAST_{list(wrong)[-1].upper()}") as caught:
+        check_telling(settings.model_copy(update=wrong))
+    assert "secret" not in str(caught.value)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from include.alerts.incidents import Severity
-from include.alerts.policy import check_policy, is_switched_on, read_by_severity, read_policy
+from include.alerts.policy import check_kinds, is_switched_on, read_by_severity, read_policy
 from include.errors import InputError
 from include.settings import Settings
 
@@ -93,7 +93,7 @@ def test_kinds_are_switched_on_and_off(settings: Settings) -> None:
     assert not is_switched_on(told, "run_failed")
     misspelt = choose(settings, alerts_off="run_faild")
     with pytest.raises(InputError, match="CLOSECAST_ALERTS_OFF"):
-        check_policy(misspelt)
+        check_kinds(misspelt)
     assert is_switched_on(misspelt, "run_failed")  # who reports an incident must not lose it by that
 
 
