@@ -6,6 +6,7 @@ found by the id of the try, which Airflow writes into their titles. Each try of 
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -20,6 +21,8 @@ from benchmarks.running import Running
 from include.errors import UnavailableError
 
 FAILS_IN_S = 400.0
+TASK, SUPERVISOR = re.compile(r"airflow worker -- (?P<id>[0-9a-f-]{20,})"), "LocalExecutor"
+"""Titles of the processes of a try, cut at the length of the command that Airflow was started by: the id too."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,8 @@ def let_die(running: Running, trial: Trial, *, fails_in_s: float = FAILS_IN_S) -
         run_id: str = running.ask(lambda api: api.trigger(trial.dag_id, trial.conf))
         with _Striker(running, trial, run_id) as striker:
             state = await_end_or_none(running, trial.dag_id, run_id, fails_in_s)
+        if trial.blow and striker.struck_at is None:
+            raise UnavailableError("the processes of a try must be found to be struck", place=f"{trial.place} {run_id}")
     finally:
         for name in filter(None, ordered):
             running.orders.take_back(name)
@@ -144,15 +149,12 @@ def find_last_start(running: Running, dag_id: str, run_id: str) -> float:
 def find_tries(running: Running, dag_id: str, run_id: str) -> dict[str, Try]:
     """Find the processes of the tries of a run that are at work, by the id of the try."""
     at_work = [task["id"] for task in running.ask(lambda api: api.tasks(dag_id, run_id)) if task["state"] == "running"]
-    titles: dict[psutil.Process, str] = {}
+    found = {}
     for process in running.processes("scheduler") if at_work else []:
         with suppress(psutil.Error):
-            titles[process] = " ".join(process.cmdline())
-    found = {}
-    for each in at_work:
-        named = {"LocalExecutor" in title: process for process, title in titles.items() if each in title}
-        if len(named) == 2:
-            found[each] = Try(supervisor=named[True], task=named[False])
+            titled, supervisor = TASK.fullmatch(" ".join(process.cmdline())), process.parent()
+            if titled and supervisor and SUPERVISOR in " ".join(supervisor.cmdline()):
+                found |= {each: Try(supervisor, process) for each in at_work if each.startswith(titled["id"])}
     return found
 
 
