@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import sys
 import textwrap
+import time
 import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.markup import escape
@@ -25,6 +26,9 @@ _UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 # Where there is no terminal, nothing cuts a line: a table in a log or a pipe keeps its columns.
 _UNCUT = 400
+LOG_SECONDS = 10.0
+"""A log takes a line of progress so often at most."""
+
 out = Console(highlight=False, width=None if sys.stdout.isatty() else _UNCUT)
 err = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else _UNCUT)
 
@@ -107,29 +111,65 @@ def build_facts(title: str, facts: Mapping[str, str]) -> Table:
     return table
 
 
-class Step:
-    """A line of progress: `update` moves its bar and says how far it is."""
+class Step(Protocol):
+    """A line of progress."""
+
+    def update(self, done: float, total: float, said: str = "") -> None:
+        """Show `done` of `total`, and a few words."""
+
+    def say(self, said: str) -> None:
+        """Show a few words."""
+
+    def finish(self, said: str) -> None:
+        """End it, with the last word."""
+
+
+class _DrawnStep:
+    """A bar in a terminal."""
 
     def __init__(self, progress: Progress, title: str) -> None:
         self._progress = progress
         self._task = progress.add_task(show_controls(title), total=None, said="", done=False)
 
     def update(self, done: float, total: float, said: str = "") -> None:
-        """Show `done` of `total`, and a few words."""
         self._progress.update(self._task, completed=done, total=total, said=show_controls(said))
 
     def say(self, said: str) -> None:
-        """Show a few words."""
         self._progress.update(self._task, said=show_controls(said))
 
     def finish(self, said: str) -> None:
-        """Fill the bar, with the last word."""
         self._progress.update(self._task, completed=1, total=1, said=show_controls(said), done=True)
+
+
+class _LoggedStep:
+    """Lines in a log: now and then how far it is, and its end."""
+
+    def __init__(self, title: str) -> None:
+        self._title = show_controls(title)
+        self._began_at = self._wrote_at = time.monotonic()
+
+    def update(self, done: float, total: float, said: str = "") -> None:
+        self.say(f"{done:,.0f} of {total:,.0f} {said}" if total > 1 else said)
+
+    def say(self, said: str) -> None:
+        if time.monotonic() - self._wrote_at >= LOG_SECONDS:
+            self._write(f"… {said}")
+
+    def finish(self, said: str) -> None:
+        self._write(f"✓ {said}")
+
+    def _write(self, said: str) -> None:
+        self._wrote_at = time.monotonic()
+        passed = timedelta(seconds=round(self._wrote_at - self._began_at))
+        err.print(f"{passed} {self._title:<26} {show_controls(said)}", markup=False, soft_wrap=True)
 
 
 @contextmanager
 def show_steps() -> Iterator[Callable[[str], Step]]:
     """Show progress on standard error while the block runs; the block opens a line for each step."""
+    if not err.is_terminal:
+        yield _LoggedStep
+        return
     columns = (
         SpinnerColumn(finished_text="[green]✓"),
         TextColumn("{task.description:<26}", markup=False),
@@ -138,9 +178,9 @@ def show_steps() -> Iterator[Callable[[str], Step]]:
         TextColumn("{task.fields[said]}", style="dim", markup=False, table_column=Column(no_wrap=True, ratio=1)),
     )
     # Expanded, the last column has what the others leave; otherwise a long word of it takes their room.
-    with Progress(*columns, console=err, refresh_per_second=8, expand=err.is_terminal) as progress:
+    with Progress(*columns, console=err, refresh_per_second=8, expand=True) as progress:
         try:
-            yield lambda title: Step(progress, title)
+            yield lambda title: _DrawnStep(progress, title)
         except BaseException:
             _leave_out_unfinished(progress)
             raise
@@ -153,8 +193,6 @@ def _leave_out_unfinished(progress: Progress) -> None:
             progress.remove_task(task.id)
     if not progress.tasks:
         progress.live.transient = True
-        progress.live.stop()
-        progress.disable = True  # where there is no terminal it would end with a blank line
 
 
 def price(value: float | None) -> str:
