@@ -151,9 +151,9 @@ def find_tries(running: Running, dag_id: str, run_id: str) -> dict[str, Try]:
     at_work = [task["id"] for task in running.ask(lambda api: api.tasks(dag_id, run_id)) if task["state"] == "running"]
     found = {}
     for process in running.processes("scheduler") if at_work else []:
-        with suppress(psutil.Error):
-            titled, supervisor = TASK.fullmatch(" ".join(process.cmdline())), process.parent()
-            if titled and supervisor and SUPERVISOR in " ".join(supervisor.cmdline()):
+        with suppress(psutil.Error, IndexError):  # one that has ended has no title
+            titled, supervisor = TASK.fullmatch(process.cmdline()[0]), process.parent()
+            if titled and supervisor and SUPERVISOR in supervisor.cmdline()[0]:
                 found |= {each: Try(supervisor, process) for each in at_work if each.startswith(titled["id"])}
     return found
 
