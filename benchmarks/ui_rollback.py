@@ -24,8 +24,9 @@ from benchmarks.report import Goal, report
 from include.ingest.ingest import ingest_upload
 from include.lake.bars import newest_session
 from include.market.exchange import simulate_exchange, write_exchange
-from include.registry.api import CHAMPION, PRODUCTION, open_registry
+from include.registry.api import CHAMPION, PRODUCTION
 from include.registry.ledger import Line, read_ledger
+from include.registry.open import open_registry
 from include.registry.promote import promote_version
 from include.scoring.score import score_session
 from include.settings import Settings

@@ -35,7 +35,7 @@ from include.lake.runs import find_newest_run
 from include.market.replay import write_replay
 from include.registry.ledger import read_ledger, select_model
 from include.registry.promote import promote_version
-from include.registry.store import list_versions
+from include.registry.versions import list_versions
 from include.settings import Settings
 from include.training.train import train
 from include.uploads.read import read_upload

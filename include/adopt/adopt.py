@@ -26,7 +26,8 @@ from include.adopt.scalers import Scalers, add_names, read_scalers
 from include.errors import InputError, NotFoundError
 from include.provenance import code_version, describe_environment, environment_hash
 from include.registry.artifact import hash_file
-from include.registry.store import EXPERIMENT, REQUEST, connect, find_registered, register_graph, remove_runs
+from include.registry.client import EXPERIMENT, connect
+from include.registry.register import REQUEST, find_registered, register_graph, remove_runs
 from include.schema import WINDOW_COLUMNS
 from include.scoring.graph import load_graph, run_graph
 from include.scoring.inputs import prepare_inputs

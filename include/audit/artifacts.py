@@ -10,8 +10,9 @@ from include.audit.findings import Checked, Finding
 from include.audit.recall import describe_model
 from include.errors import NotFoundError, UnavailableError
 from include.lake.runs import Run
-from include.registry.api import Registered, open_registry
+from include.registry.api import Registered
 from include.registry.artifact import ModelVersion, cached_graph, hash_file
+from include.registry.open import open_registry
 from include.registry.verify import verify_ledger
 from include.settings import Settings
 
@@ -45,11 +46,11 @@ def _check_registered(
     tag = known[version.version].tags.get("onnx_sha256")
     if tag != version.onnx_sha256:
         findings.append(_tell(version, f"by its tag in the registry ({str(tag)[:12]})", run_ids))
-    from include.registry.store import download_graph
+    from include.registry.download import download_graph
 
     with tempfile.TemporaryDirectory() as folder:
         graph = Path(folder) / "graph.onnx"
-        download_graph(settings, version, graph)
+        download_graph(settings, version.name, version.version, graph)
         if hash_file(graph) != version.onnx_sha256:
             findings.append(_tell(version, "in the registry's store", run_ids))
     return findings

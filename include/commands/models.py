@@ -18,7 +18,7 @@ from include.errors import ClosecastError, InputError
 
 if TYPE_CHECKING:
     from include.registry.ledger import Line
-    from include.registry.store import RegistryRow
+    from include.registry.versions import RegistryRow
     from include.settings import Settings
     from include.training.overrides import Word
 
@@ -32,7 +32,7 @@ app.command("adopt")(adopt)
 def list_models(as_json: AsJson = False) -> None:
     """List the registered versions."""
     from include.home import current_settings
-    from include.registry.store import list_versions
+    from include.registry.versions import list_versions
     from include.training.overrides import read_words
 
     settings = current_settings()
@@ -68,7 +68,7 @@ def _word(words: Mapping[str, Word], row: RegistryRow) -> str | None:
 def show_model(version: int, as_json: AsJson = False) -> None:
     """Show one version: its metrics and what led to it."""
     from include.home import current_settings
-    from include.registry.store import show_version
+    from include.registry.versions import show_version
     from include.training.overrides import GATE, read_words
 
     settings = current_settings()
@@ -105,7 +105,7 @@ def reproduce(version: int, as_json: AsJson = False) -> None:
 def promote(version: int, why: Why, as_json: AsJson = False) -> None:
     """Put a version into Production."""
     from include.home import current_settings
-    from include.registry.api import open_registry
+    from include.registry.open import open_registry
     from include.registry.promote import promote_version
     from include.training.overrides import describe_override
 

@@ -1,7 +1,7 @@
 """What is asked of the registry, and told it, in plain values: over REST where a server is set, else in process.
 
 Importing MLflow's client costs seconds that a forecast at close, and a rollback, do not have; a request costs
-milliseconds. `include.registry.store` answers the same questions from the local store.
+milliseconds. `include.registry.local` answers the same questions from the local store.
 """
 
 from __future__ import annotations
@@ -85,15 +85,6 @@ class Registry(Protocol):
 
     def tag_model(self, key: str, value: str) -> None:
         """Set a tag of the registered model."""
-
-
-def open_registry(settings: Settings) -> Registry:
-    """Return the registry that the settings name."""
-    if settings.tracking_uri.startswith("http"):
-        return RestRegistry(settings)
-    from include.registry.store import LocalRegistry
-
-    return LocalRegistry(settings)
 
 
 def is_loopback(url: str) -> bool:

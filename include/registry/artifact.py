@@ -102,9 +102,9 @@ def fetch_artifact(settings: Settings, version: ModelVersion) -> ModelVersion:
     """
     cached = cached_graph(settings, version)
     if not is_cached(settings, version):
-        from include.registry.store import download_graph
+        from include.registry.download import download_graph
 
-        download_graph(settings, version, cached)
+        download_graph(settings, version.name, version.version, cached)
         if hash_file(cached) != version.onnx_sha256:
             cached.unlink()
             place = f"{version.name} version {version.version}"

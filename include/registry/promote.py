@@ -7,10 +7,11 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from include.errors import NotFoundError
-from include.registry.api import Registry, open_registry
+from include.registry.api import Registry
 from include.registry.artifact import ModelVersion
 from include.registry.change import Change, fetch_registered, finish_pending, lock_registry, make_change
 from include.registry.ledger import Line, read_ledger, select_model
+from include.registry.open import open_registry
 from include.registry.reconcile import (
     describe_passed,
     find_good,

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from include.errors import NotFoundError
-from include.registry.api import Registered, Registry, RegistryState, open_registry
+from include.registry.api import Registered, Registry, RegistryState
 from include.registry.artifact import ModelVersion, recall_serving, remember_serving
 from include.registry.change import (
     Change,
@@ -26,6 +26,7 @@ from include.registry.change import (
 from include.registry.decide import GONE, REFUSED, SETTLED, Decision, decide
 from include.registry.ledger import Line, find_graph, list_served, read_ledger, select_model, serving_line
 from include.registry.moves import ALIAS, DELETE, STAGE, Move, name_movers, read_moves, select_moves
+from include.registry.open import open_registry
 from include.settings import Settings
 
 SOMEBODY = "unknown, in MLflow"

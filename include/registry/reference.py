@@ -60,9 +60,9 @@ def fetch_beside(settings: Settings, version: ModelVersion, name: str, sha256: s
     """
     cached = settings.model_cache / version.name / f"{version.version}-{sha256[:16]}.{name}"
     if not cached.is_file() or hash_file(cached) != sha256:
-        from include.registry.store import download_from_run
+        from include.registry.download import download_from_run
 
-        download_from_run(settings, version, name, cached)
+        download_from_run(settings, version.name, version.version, artifact=name, target=cached)
         if hash_file(cached) != sha256:
             cached.unlink()
             place = f"{version.name} version {version.version}"

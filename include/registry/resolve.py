@@ -12,9 +12,9 @@ from pathlib import Path
 
 from include.errors import UnavailableError
 from include.files import write_atomically
-from include.registry.api import open_registry
 from include.registry.artifact import ModelVersion, recall_serving
 from include.registry.change import fetch_registered
+from include.registry.open import open_registry
 from include.registry.reconcile import Outcome, find_serving
 from include.settings import Settings
 

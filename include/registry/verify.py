@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from include.errors import UnavailableError
-from include.registry.api import open_registry
 from include.registry.artifact import has_served
 from include.registry.ledger import ANCHOR, Line, find_anchor_faults, find_faults, name_anchor, read_ledger
+from include.registry.open import open_registry
 from include.settings import Settings
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from include.errors import UnavailableError
-from include.registry.store import prepare_store
+from include.registry.client import prepare_store
 from include.settings import PROJECT_ROOT, Settings
 from include.system import warden
 from include.system.components import mlflow_component

@@ -15,8 +15,9 @@ import numpy as np
 from include.backtest.heldout import JUDGED_SESSIONS, HeldOut, Losses, combine_losses, forecast_held_out
 from include.errors import NotFoundError
 from include.lake.bars import BarCube
-from include.registry.api import Registry, open_registry
+from include.registry.api import Registry
 from include.registry.artifact import ModelVersion, read_canonical
+from include.registry.open import open_registry
 from include.registry.resolve import resolve_version
 from include.settings import Settings
 from include.training.fit import Fit

@@ -25,7 +25,7 @@ from include.backtest.windows import Windows
 from include.errors import ClosecastError, NotFoundError
 from include.gate.leaks import check_blind, check_blind_graph, check_plausible, spoil_future
 from include.lake.bars import BarCube
-from include.registry.store import GRAPH
+from include.registry.download import GRAPH
 from include.schema import TARGETS
 from include.settings import Settings
 from include.training.done import is_done, run_step, write_json

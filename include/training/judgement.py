@@ -9,7 +9,8 @@ from typing import Any
 
 from include.gate.paired import FEWEST_SESSIONS
 from include.gate.verdict import ChallengerVerdict, GateVerdict
-from include.registry.store import REQUEST, connect
+from include.registry.client import connect
+from include.registry.register import REQUEST
 from include.settings import Settings
 from include.training.champion import Champion
 from include.training.fit import EVIDENCE, Fit

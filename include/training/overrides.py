@@ -11,8 +11,9 @@ import json
 from dataclasses import dataclass
 from datetime import date
 
-from include.registry.api import Registered, open_registry
+from include.registry.api import Registered
 from include.registry.ledger import Line, read_ledger, select_model
+from include.registry.open import open_registry
 from include.settings import Settings
 from include.training.done import is_done
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import date
 
 from include.errors import NotFoundError, UnavailableError
-from include.registry.store import RegistryRow, connect, show_version
+from include.registry.client import connect
+from include.registry.versions import RegistryRow, show_version
 from include.settings import Settings
 from include.training.snapshot import Snapshot
 

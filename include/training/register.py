@@ -19,11 +19,13 @@ from include.backtest.residuals import RESIDUALS
 from include.errors import NotFoundError
 from include.lake.tables import BARS
 from include.provenance import code_version, describe_environment, environment_hash, is_dirty
-from include.registry.api import RegistryState, open_registry
+from include.registry.api import RegistryState
 from include.registry.artifact import hash_file, read_canonical
 from include.registry.change import fetch_registered
+from include.registry.client import EXPERIMENT, connect
+from include.registry.open import open_registry
 from include.registry.reference import REFERENCE
-from include.registry.store import EXPERIMENT, FIT, REQUEST, connect, find_registered, register_graph, remove_runs
+from include.registry.register import FIT, REQUEST, find_registered, register_graph, remove_runs
 from include.scoring.graph import load_graph, run_graph
 from include.settings import SHAPING, Settings
 from include.training.done import hash_record, run_step, write_json

@@ -17,7 +17,7 @@ from include.errors import InputError
 from include.lake.bars import BarCube, open_bars
 from include.lake.files import list_sessions
 from include.registry.artifact import describe_version, fetch_artifact
-from include.registry.store import RegistryRow, show_version
+from include.registry.versions import RegistryRow, show_version
 from include.settings import Settings
 from include.training.record import require_known
 from include.training.recorded import find_last_seen

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from include.lake.bars import BarCube
-from include.registry.store import connect, quiet_stages
+from include.registry.client import connect, quiet_stages
 from include.settings import Settings
 from include.training.fit import fit_model
 from include.training.record import Retrain, begin_retrain, open_retrain

@@ -242,7 +242,7 @@ def test_a_session_that_is_no_date_is_bad_input(run: Run) -> None:
 def test_a_model_that_is_not_registered_and_one_without_production_are_not_found(
     run: Run, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from include.registry.store import connect
+    from include.registry.client import connect
 
     monkeypatch.setenv("CLOSECAST_MODEL_NAME", "nobodys")
     answer = run("predict", "--session", "2018-06-01", "--json")

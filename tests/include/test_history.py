@@ -15,7 +15,7 @@ from include.ingest.ingest import ingest_upload
 from include.lake.predictions import read_newest_run
 from include.market.exchange import simulate_exchange, write_exchange
 from include.registry.promote import promote_version
-from include.registry.store import list_versions
+from include.registry.versions import list_versions
 from include.settings import Settings
 from include.training.train import train
 

@@ -22,11 +22,11 @@ from include.cli import app
 from include.errors import ClosecastError, InputError, NotFoundError
 from include.lake.predictions import read_run
 from include.lake.tables import ADHOC_PREDICTIONS, BARS
-from include.registry.api import open_registry
 from include.registry.artifact import hash_file
+from include.registry.client import EXPERIMENT, connect
+from include.registry.open import open_registry
 from include.registry.promote import promote_version
 from include.registry.resolve import resolve_version
-from include.registry.store import EXPERIMENT, connect
 from include.scoring.publish import widen_run
 from include.scoring.score import predict_symbols, score_session
 from include.settings import Settings, load_settings

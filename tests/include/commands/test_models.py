@@ -16,8 +16,8 @@ from include.commands.models import parse_moment
 from include.errors import ClosecastError, InputError
 from include.lake.reads import read_all
 from include.lake.tables import PROMOTIONS
+from include.registry.client import connect
 from include.registry.promote import promote_version, rollback_version
-from include.registry.store import connect
 from include.settings import load_settings
 from include.training.done import run_step, write_json
 from tests.include.registry.conftest import copy_registry

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from include.registry.store import connect
+from include.registry.client import connect
 from include.settings import Settings
 from include.system.mlflow_server import serve_alone
 from tests.conftest import TrainedHome

@@ -13,10 +13,11 @@ from onnx import TensorProto, helper
 
 from include.lake.bars import newest_session, open_bars, read_cube, sessions_up_to
 from include.lake.predictions import read_run
+from include.registry.client import EXPERIMENT, connect
 from include.registry.ledger import read_ledger
 from include.registry.promote import promote_version, rollback_version
+from include.registry.register import register_graph
 from include.registry.resolve import resolve_version
-from include.registry.store import EXPERIMENT, connect, register_graph
 from include.scoring.graph import load_graph, run_graph
 from include.scoring.score import score_session
 from include.settings import Settings

@@ -9,8 +9,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from include.errors import NotFoundError, UnavailableError
-from include.registry.api import RestRegistry, is_loopback, open_registry
+from include.registry.api import RestRegistry, is_loopback
 from include.registry.ledger import read_ledger
+from include.registry.open import open_registry
 from include.registry.promote import promote_version, rollback_version
 from include.registry.resolve import resolve_version
 from include.registry.verify import verify_ledger

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from include.registry.api import open_registry
 from include.registry.change import has_pending
 from include.registry.ledger import read_ledger
+from include.registry.open import open_registry
 from include.registry.promote import promote_version
 from include.registry.resolve import resolve_version
 from include.registry.verify import verify_ledger
@@ -104,7 +104,7 @@ def test_without_a_rerun_the_next_forecast_finishes_it_or_never_saw_it(
 def test_a_version_that_was_deleted_before_it_could_be_finished_is_let_go(
     mortal: subprocess.Popen[str], served: Settings, own: Settings
 ) -> None:
-    from include.registry.store import connect
+    from include.registry.client import connect
 
     work_and_die(mortal, "promote", served, 1)
     connect(own).delete_model_version("closecast", "3")

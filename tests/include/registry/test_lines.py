@@ -5,10 +5,10 @@ from __future__ import annotations
 from include.alerts.episodes import Episode
 from include.alerts.overview import read_overview
 from include.registry.api import PRODUCTION
+from include.registry.client import connect, quiet_stages
 from include.registry.promote import keep_version, promote_version, rollback_version
 from include.registry.reconcile import SOMEBODY
 from include.registry.resolve import resolve_version
-from include.registry.store import connect, quiet_stages
 from include.settings import Settings
 
 

@@ -18,12 +18,14 @@ from include.alerts.store import open_store
 from include.errors import NotFoundError, UnavailableError
 from include.lake.reads import read_all
 from include.lake.tables import PROMOTIONS, table_version
-from include.registry.api import PRODUCTION, open_registry
+from include.registry.api import PRODUCTION
+from include.registry.client import connect, quiet_stages
+from include.registry.download import GRAPH
 from include.registry.ledger import Line, find_faults, read_ledger
+from include.registry.open import open_registry
 from include.registry.promote import promote_version, replace_version, rollback_version
 from include.registry.reconcile import SOMEBODY
 from include.registry.resolve import resolve_version
-from include.registry.store import GRAPH, connect, quiet_stages
 from include.registry.verify import verify_ledger
 from include.settings import Settings
 from tests.fakes import FakeSlack

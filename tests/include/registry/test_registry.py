@@ -11,11 +11,12 @@ from include.lake.reads import read_all
 from include.lake.tables import PROMOTIONS
 from include.registry.api import CHAMPION
 from include.registry.artifact import hash_file
+from include.registry.client import connect, quiet_stages
 from include.registry.ledger import read_ledger
 from include.registry.promote import keep_version, promote_version, rollback_version
 from include.registry.resolve import resolve_version
-from include.registry.store import connect, list_versions, quiet_stages
 from include.registry.verify import verify_ledger
+from include.registry.versions import list_versions
 from include.settings import Settings
 from tests.conftest import TrainedHome
 

@@ -12,13 +12,16 @@ import requests
 from pydantic import SecretStr
 
 from include.errors import UnavailableError
-from include.registry.api import CHAMPION, open_registry
+from include.registry.api import CHAMPION
+from include.registry.client import EXPERIMENT, connect
 from include.registry.ledger import read_ledger
 from include.registry.moves import RESERVED
+from include.registry.open import open_registry
 from include.registry.promote import promote_version
 from include.registry.reconcile import SOMEBODY
+from include.registry.register import register_graph
 from include.registry.resolve import resolve_version
-from include.registry.store import EXPERIMENT, connect, list_versions, register_graph
+from include.registry.versions import list_versions
 from include.scoring.graph import load_graph, run_graph
 from include.settings import Settings
 from include.system.credentials import ADMIN, PROMOTER, READER, load_mlflow_passwords

@@ -10,7 +10,7 @@ import pytest
 
 from include.errors import UnavailableError
 from include.home import with_running_registry
-from include.registry.api import open_registry
+from include.registry.open import open_registry
 from include.system.control import start_detached, stop
 from include.system.credentials import load_login, load_mlflow_passwords, load_secrets
 from include.system.endpoints import choose_endpoints

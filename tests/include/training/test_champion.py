@@ -14,9 +14,9 @@ from onnx import helper
 
 from include.backtest.heldout import HeldOut, combine_losses, hold_out
 from include.registry.artifact import ModelVersion
+from include.registry.client import connect
 from include.registry.promote import promote_version
 from include.registry.resolve import resolve_version
-from include.registry.store import connect
 from include.training.champion import CHAMPION, Champion, count_unjudgeable, find_champion, measure_champion
 from include.training.fit import read_fit, read_fits
 from tests.include.conftest import Own, serve_nothing

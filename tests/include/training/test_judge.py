@@ -11,10 +11,11 @@ import mlflow
 import pytest
 
 from include.errors import NotFoundError
+from include.registry.client import connect, quiet_stages
 from include.registry.ledger import read_ledger
 from include.registry.promote import promote_version
 from include.registry.resolve import resolve_version
-from include.registry.store import connect, quiet_stages, show_version
+from include.registry.versions import show_version
 from include.settings import Settings
 from include.training.judge import judge_retrain
 from include.training.judgement import Judgement

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from include.registry.api import open_registry
 from include.registry.ledger import read_ledger
-from include.registry.store import REQUEST
+from include.registry.open import open_registry
+from include.registry.register import REQUEST
 from include.registry.verify import verify_ledger
 from include.settings import PROJECT_ROOT
 from include.training.done import is_done, run_step, write_json
@@ -57,7 +57,7 @@ def test_a_fit_that_was_killed_is_done_again(mortal: subprocess.Popen[str], own:
 
 @pytest.mark.parametrize("number", choose("register"))
 def test_a_registration_that_was_killed_makes_one_version(mortal: subprocess.Popen[str], own: Own, number: int) -> None:
-    from include.registry.store import connect
+    from include.registry.client import connect
 
     die(mortal, own, number)
     do_step(own.settings, "register")

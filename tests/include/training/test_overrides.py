@@ -9,8 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from include.cli import app
-from include.registry.api import Registered, open_registry
+from include.registry.api import Registered
 from include.registry.ledger import read_ledger
+from include.registry.open import open_registry
 from include.registry.promote import rollback_version
 from include.registry.resolve import resolve_version
 from include.settings import Settings, load_settings

@@ -10,8 +10,9 @@ import pytest
 from include.errors import UnavailableError
 from include.provenance import code_version
 from include.registry.artifact import hash_file
+from include.registry.client import connect
 from include.registry.reference import REFERENCE
-from include.registry.store import connect, list_versions, show_version
+from include.registry.versions import list_versions, show_version
 from include.training.fit import fit_model, read_fits
 from include.training.record import begin_retrain
 from include.training.register import read_versions, register_fits

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from include.errors import NotFoundError
-from include.registry.store import connect, show_version
+from include.registry.client import connect
+from include.registry.versions import show_version
 from include.training.recorded import Recorded, read_recorded
 from include.training.reproduce import Outcome, _fill, _read_bars, list_changes, rebuild_model, reproduce_version
 from include.training.train import train

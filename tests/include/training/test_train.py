@@ -8,7 +8,7 @@ import pytest
 
 from include.errors import ClosecastError, NotFoundError
 from include.registry.ledger import read_ledger
-from include.registry.store import list_versions
+from include.registry.versions import list_versions
 from include.settings import Settings
 from include.show import show_retrain
 from include.training.fit import read_fit

@@ -9,8 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from include.registry.api import RegistryState
+from include.registry.client import EXPERIMENT, connect
+from include.registry.local import LocalRegistry
+from include.registry.register import find_registered, register_graph
 from include.registry.resolve import resolve_version
-from include.registry.store import EXPERIMENT, LocalRegistry, connect, find_registered, list_versions, register_graph
+from include.registry.versions import list_versions
 from include.scoring.graph import load_graph, run_graph
 from include.settings import PROJECT_ROOT, Settings
 
@@ -37,7 +40,7 @@ def test_a_request_registers_one_version(own: Settings) -> None:
 CONNECT = """
 import resource, sys
 from include.errors import UnavailableError
-from include.registry.store import connect
+from include.registry.client import connect
 from include.settings import Settings
 
 _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -91,7 +94,7 @@ def test_a_server_lists_what_the_local_store_lists(own: Settings, mlflow_url: st
 def test_to_list_and_resolve_versions_imports_no_mlflow(own: Settings) -> None:
     code = (
         "import sys; from pathlib import Path; from include.settings import Settings\n"
-        "from include.registry.store import list_versions; from include.registry.resolve import resolve_version\n"
+        "from include.registry.versions import list_versions; from include.registry.resolve import resolve_version\n"
         f"settings = Settings(home=Path({str(own.home)!r}), _env_file=None)\n"
         "print(len(list_versions(settings)), resolve_version(settings).version, 'mlflow' in sys.modules)"
     )
