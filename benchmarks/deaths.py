@@ -51,6 +51,7 @@ from tests.fakes import FakeSlack
 GOALS = {name: Goal(at_most=0) for name in ("missed", "doubled", "unrecovered", "strays")}
 DISK_BYTES = 3 << 30
 WATCH_EVERY_S = 30
+FIRST_RUN_S = 240.0
 LATE_S = 90.0
 """What is told so long after the last death is told of none."""
 
@@ -116,6 +117,8 @@ def start_all(
     line = open_step("Start Airflow and MLflow")
     environment = {"PYTHONPATH": str(prepare_provider()), **describe_connection(stock_slack.url)}
     with run_system(settings, copy_dags(folder / "dags", DAGS), line.say, **environment) as running:
+        line.say("the newest session's own run")  # orders to die are for the runs that this asks for
+        running.await_session(newest_close().isoformat(), timeout_s=FIRST_RUN_S)
         line.finish("all healthy")
         yield running
 

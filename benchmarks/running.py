@@ -105,6 +105,16 @@ class Running:
         found: str = await_value(lambda: self.ask(find_end), timeout_s, f"the end of {dag_id} {run_id}")
         return found
 
+    def await_session(self, session: str, *, timeout_s: float) -> dict[str, Any]:
+        """Wait for the end of the scheduler's run of a session; return it."""
+
+        def find_ended(api: AirflowApi) -> dict[str, Any] | None:
+            of_session = (run for run in api.runs("market_close") if run["partition_key"] == session)
+            return next((run for run in of_session if run["state"] in FINISHED), None)
+
+        found: dict[str, Any] = await_value(lambda: self.ask(find_ended), timeout_s, f"the end of {session}'s run")
+        return found
+
     def run_again(self, dag_id: str, run_id: str, *, timeout_s: float = 300.0) -> str:
         """Clear what failed in a run, wait for its end, return its state."""
         cleared_at = time.time()

@@ -20,7 +20,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import psutil
 from pydantic import SecretStr
@@ -32,7 +31,6 @@ from benchmarks.running import Running, await_value, copy_dags, run_system
 from benchmarks.told import Ears
 from include.console import Step, build_table, out, show_steps
 from include.lake.runs import scored_sessions
-from include.system.airflow_api import FINISHED
 from include.system.state import read_state
 from tests.fakes import FakeSlack
 
@@ -71,24 +69,12 @@ def run_faulty_session(running: Running, ears: Ears, upload: Path, fault: Fault)
     """Let a session's upload arrive and its work die; take the run up again once people know."""
     began_at = time.time()
     running.orders.give(fault.work, fault.way)
-    run = await_run_end(running, running.land(upload))
+    run = running.await_session(running.land(upload), timeout_s=SESSION_S)
     running.orders.take_back(fault.work)
     ears.await_told(KEY, since=began_at)
     if run["state"] == "failed":
         running.run_again("market_close", run["dag_run_id"])
     ears.await_told(KEY, since=began_at, is_over=True)
-
-
-def await_run_end(running: Running, session: str) -> dict[str, Any]:
-    """Wait for the end of the scheduler's run of a session."""
-    found: dict[str, Any] = await_value(lambda: find_ended(running, session), SESSION_S, f"the end of {session}'s run")
-    return found
-
-
-def find_ended(running: Running, session: str) -> dict[str, Any] | None:
-    """Find the scheduler's run of a session, once it has ended."""
-    runs = running.ask(lambda api: api.runs("market_close"))
-    return next((run for run in runs if run["partition_key"] == session and run["state"] in FINISHED), None)
 
 
 def measure_memory(running: Running) -> dict[str, float]:
@@ -113,7 +99,9 @@ def soak(
     for number, upload in enumerate(uploads):
         line.update(number, len(uploads), upload.stem)
         if fault := faults.get(number):
-            await_run_end(running, uploads[number - 1].stem)  # its success would end the incident of the next
+            running.await_session(
+                uploads[number - 1].stem, timeout_s=SESSION_S
+            )  # its success would end the incident of the next
             run_faulty_session(running, ears, upload, fault)
         else:
             run_session(running, upload)
