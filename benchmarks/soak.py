@@ -99,9 +99,8 @@ def soak(
     for number, upload in enumerate(uploads):
         line.update(number, len(uploads), upload.stem)
         if fault := faults.get(number):
-            running.await_session(
-                uploads[number - 1].stem, timeout_s=SESSION_S
-            )  # its success would end the incident of the next
+            last = uploads[number - 1].stem
+            running.await_session(last, timeout_s=SESSION_S)  # its success would end the incident of the next
             run_faulty_session(running, ears, upload, fault)
         else:
             run_session(running, upload)
