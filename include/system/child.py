@@ -25,7 +25,7 @@ from typing import Any
 
 from include import errors
 from include.errors import ClosecastError
-from include.system.child_server import SOCKET, call_server
+from include.system.child_socket import SOCKET, call_server
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 

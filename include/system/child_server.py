@@ -12,7 +12,6 @@ killed. A caller that goes away takes its child with it.
 from __future__ import annotations
 
 import gc
-import hashlib
 import importlib
 import json
 import os
@@ -20,7 +19,6 @@ import selectors
 import signal
 import socket
 import sys
-import tempfile
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,9 +26,6 @@ from pathlib import Path
 from typing import Any
 
 from setproctitle import setproctitle
-
-SOCKET = "CLOSECAST_CHILD_SERVER"
-"""The variable that tells tasks where the server listens."""
 
 PRELOADED = (
     "numpy",
@@ -49,12 +44,6 @@ PRELOADED = (
 )
 
 _MOST_REQUEST_BYTES = 16_000_000
-
-
-def socket_path(run_dir: Path) -> Path:
-    """Tell where the server of a home listens: a short path, since a socket's may have 107 characters at most."""
-    name = hashlib.sha256(str(run_dir).encode()).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"closecast-{os.getuid()}" / f"{name}.sock"
 
 
 @dataclass
@@ -172,32 +161,6 @@ def _receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
         for descriptor in descriptors:
             os.close(descriptor)
         raise
-
-
-def call_server(path: str, call: list[str], environment: dict[str, str]) -> int | None:
-    """Have a child do a call; return its exit code (negative: the signal), or None where no server listens.
-
-    Parameters
-    ----------
-    path
-        The server's socket.
-    call
-        The arguments of `include.system.child.main`.
-    environment
-        Of the child, whole.
-    """
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    with connection:
-        try:
-            connection.connect(path)
-        except OSError:
-            return None
-        request = {"call": call, "environment": environment, "folder": str(Path.cwd())}
-        sys.stdout.flush()
-        socket.send_fds(connection, [b" "], [1, 2])
-        connection.sendall(json.dumps(request).encode() + b"\n")
-        answer = connection.recv(64)
-    return int(json.loads(answer)) if answer else -signal.SIGKILL
 
 
 def main(path: str) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from include.settings import Settings
-from include.system.child_server import socket_path
+from include.system.child_socket import socket_path
 from include.system.endpoints import LOOPBACK, Endpoints
 from include.system.environment import airflow_database
 from include.system.health import Probe

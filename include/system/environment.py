@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from include.settings import PROJECT_ROOT, Settings
-from include.system.child_server import SOCKET, socket_path
+from include.system.child_socket import SOCKET, socket_path
 from include.system.credentials import ADMIN, Secrets, load_secrets, passwords_file, use_own_mlflow
 from include.system.endpoints import LOOPBACK, Endpoints
 

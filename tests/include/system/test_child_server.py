@@ -14,7 +14,8 @@ import pytest
 from include.errors import ClosecastError, InputError
 from include.settings import PROJECT_ROOT
 from include.system.child import run_child
-from include.system.child_server import PRELOADED, SOCKET, socket_path
+from include.system.child_server import PRELOADED
+from include.system.child_socket import SOCKET, socket_path
 from include.system.health import ask
 
 
