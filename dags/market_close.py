@@ -27,9 +27,10 @@ import os
 from datetime import timedelta
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
-from airflow.sdk import DeadlineAlert, DeadlineReference, Param, SyncCallback, dag, task
+from airflow.sdk import DeadlineAlert, Param, SyncCallback, dag, task
 from data_docs_link import DataDocsLink
 from market_close_timetable import MarketCloseTimetable
+from run_made import RunMade
 from upload_sensor import UploadSensor
 
 from dags.common.callbacks import report_late_run
@@ -105,7 +106,7 @@ def settle(session):
     default_args=DEFAULT_ARGS,
     **DAG_CALLBACKS,
     deadline=DeadlineAlert(
-        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        reference=RunMade(),
         interval=timedelta(seconds=int(os.environ.get("CLOSECAST_FORECAST_DEADLINE_S", "14400"))),
         callback=SyncCallback(report_late_run),
         name="forecasts are out",
