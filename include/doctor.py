@@ -61,7 +61,8 @@ def _check_incidents(settings: Settings) -> list[Finding]:
     from include.alerts.overview import read_overview
 
     found = read_overview(settings, time.time())
-    said = f"{found.opened} open, {found.waiting} message(s) wait"
+    muted = f"; muted: {', '.join(each.key for each in found.mutes)}" if found.mutes else ""
+    said = f"{found.opened} open, {found.waiting} message(s) wait{muted}"
     faults = [f"{each.name}: {each.fault}" for each in found.trouble if each.fault]
     return [Finding("incidents", said, "; ".join(faults))]
 

@@ -138,6 +138,7 @@ def test_what_is_muted_waits_until_it_is_not(home: Settings, slack: FakeSlack) -
     assert slack.posts == []
     listed = run("list")
     assert "run_failed (" in listed
+    assert "muted: run_failed" in next(each.said for each in examine(home) if each.name == "incidents")
     assert "known)" in listed
     assert ask("unmute", "run_failed")["was_muted"] is True
     deliver(load_settings(), deadline_s=5)
