@@ -180,6 +180,17 @@ def test_trouble_with_slack_is_in_the_list_and_in_the_status(home: Settings, sla
     assert status["slack"] == "webhook: 404 no_service"
 
 
+def test_a_setting_of_slack_that_cannot_be_read_hides_nothing_of_the_status(
+    slack: FakeSlack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert read_status(load_settings())["slack"] == "no trouble known"
+    monkeypatch.setenv("CLOSECAST_SLACK_WEBHOOKS", "nonsense")
+    load_settings.cache_clear()
+    status = read_status(load_settings())
+    assert status["open_incidents"] == 0
+    assert "CLOSECAST_SLACK_WEBHOOKS" in status["slack"]
+
+
 @pytest.mark.parametrize(
     ("answer", "fault"),
     [
