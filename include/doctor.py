@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from include.errors import ClosecastError
 from include.settings import Settings
+from include.system.state import load_state, supervisor_of
 
 LEAST_FREE_BYTES = 2 << 30
 
@@ -25,6 +26,7 @@ class Finding:
 def examine(settings: Settings) -> list[Finding]:
     """Check everything; a check that cannot be done is a fault of its own, and hides no other."""
     checks: dict[str, Callable[[Settings], list[Finding]]] = {
+        "system": _check_system,
         "disk": _check_disk,
         "incidents": _check_incidents,
         "slack settings": _check_telling,
@@ -39,18 +41,28 @@ def examine(settings: Settings) -> list[Finding]:
     return found
 
 
+def _check_system(settings: Settings) -> list[Finding]:
+    state = load_state(settings.run_dir)
+    if state is None:
+        return [Finding("system", "nothing runs on this home")]
+    died = "its supervisor has died: closecast up starts it again (docs/runbooks/system_down.md)"
+    return [Finding("system", f"at {state.airflow_url}", "" if supervisor_of(state) else died)]
+
+
 def _check_disk(settings: Settings) -> list[Finding]:
+    least = max(LEAST_FREE_BYTES, settings.disk_free_mb * 1_000_000)
     place = next(folder for folder in (settings.home, *settings.home.parents) if folder.exists())
     free = shutil.disk_usage(place).free
     said = f"{free / (1 << 30):.1f} GiB free at {place}"
-    return [Finding("disk", said, "" if free >= LEAST_FREE_BYTES else "less than 2 GiB are left")]
+    return [Finding("disk", said, "" if free >= least else f"{said}; {least / (1 << 30):.1f} GiB must be")]
 
 
 def _check_incidents(settings: Settings) -> list[Finding]:
     from include.alerts.overview import read_overview
 
     found = read_overview(settings, time.time())
-    said = f"{found.opened} open, {found.waiting} message(s) wait"
+    muted = f"; muted: {', '.join(each.key for each in found.mutes)}" if found.mutes else ""
+    said = f"{found.opened} open, {found.waiting} message(s) wait{muted}"
     faults = [f"{each.name}: {each.fault}" for each in found.trouble if each.fault]
     return [Finding("incidents", said, "; ".join(faults))]
 

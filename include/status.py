@@ -8,7 +8,7 @@ from typing import Any
 from include.alerts.overview import read_overview
 from include.alerts.targets import list_targets
 from include.console import build_facts, out, plain
-from include.errors import UnavailableError
+from include.errors import InputError, UnavailableError
 from include.lake.catalog import committed_state, find_committed
 from include.lake.files import list_sessions
 from include.lake.runs import scored_sessions
@@ -49,8 +49,11 @@ def _read_alerts(settings: Settings) -> dict[str, Any]:
     except UnavailableError as error:
         return {"open_incidents": None, "messages_waiting": None, "slack": str(error)}
     faults = [f"{each.name}: {each.last_error}" for each in found.trouble]
-    works = "works" if list_targets(settings) else "not set"
-    return {"open_incidents": found.opened, "messages_waiting": found.waiting, "slack": "; ".join(faults) or works}
+    try:
+        known = "no trouble known" if list_targets(settings) else "not set"
+    except InputError as error:
+        known = str(error)
+    return {"open_incidents": found.opened, "messages_waiting": found.waiting, "slack": "; ".join(faults) or known}
 
 
 def show_status(found: dict[str, Any]) -> None:

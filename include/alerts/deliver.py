@@ -38,9 +38,9 @@ from include.alerts.reserve import keep_reserve
 from include.alerts.slack import Attempt, Outcome
 from include.alerts.spool import list_spooled, read_spooled
 from include.alerts.store import open_store
-from include.alerts.targets import Target, find_target
+from include.alerts.targets import Target, find_target, list_targets
 from include.alerts.tell import TIMEOUT_S, Batch, choose_batch, tell_batch
-from include.alerts.trouble import find_trouble, forget_trouble, note_trouble
+from include.alerts.trouble import find_trouble, forget_trouble, list_trouble, note_trouble
 from include.errors import InputError, UnavailableError
 from include.settings import Settings
 
@@ -49,6 +49,9 @@ LEAST_S = 0.5
 
 RESIDENT_S = 30.0
 """How long after its last round a process that stays counts as alive."""
+
+UNASKED_S = 900.0
+"""A place in Slack that was not asked again for so long after it was due is one that settings no longer name."""
 
 _LEASE = "lease"
 
@@ -94,6 +97,7 @@ def deliver(
         return Delivered()
     try:
         keep_reserve(settings)
+        drain.forget_unnamed()
         drain.take_spooled()
         drain.run()
     finally:
@@ -128,6 +132,21 @@ class _Drain:
         with contextlib.suppress(UnavailableError), open_store(self.settings, _LEASE) as connection:
             give_lease_back(connection, self.holder)
             self.waiting = count_waiting(connection)
+
+    def forget_unnamed(self) -> None:
+        """End the trouble of places that settings no longer name: nothing is sent there that could end it.
+
+        A process that stays has the settings of the system, and knows at once; another may lack them, and waits until
+        nobody has asked the place for long.
+        """
+        with open_store(self.settings, _LEASE) as connection:
+            trouble = list_trouble(connection)
+            named = {each.name for each in list_targets(self.settings)} if trouble else set()
+            for each in trouble:
+                is_left = self.is_resident or self.clock() > each.blocked_until + UNASKED_S
+                if each.name not in named and is_left and forget_trouble(connection, each.name):
+                    note = "No setting names this place any more."
+                    record(connection, self.settings, Recovery(_fault_key(each.name), note), self.clock())
 
     def take_spooled(self) -> None:
         """Carry into the store what it could not take when it was reported."""
@@ -196,7 +215,7 @@ class _Drain:
                 mark_sent(connection, batch.rows, now, channel=attempt.channel, ts=attempt.ts)
                 self.messages, self.told = self.messages + 1, self.told + len(batch.rows)
                 if forget_trouble(connection, target.name):
-                    record(connection, self.settings, Recovery(_fault_key(target)), now)
+                    record(connection, self.settings, Recovery(_fault_key(target.name)), now)
             elif attempt.outcome is Outcome.REFUSED:
                 mark_refused(connection, batch.rows)
                 log.error("Slack refused a message (%s): incident %s", attempt.said, batch.rows[0].episode.id)
@@ -207,9 +226,9 @@ class _Drain:
                     record(connection, self.settings, _describe_fault(target, trouble.fault), now)
 
 
-def _fault_key(target: Target) -> str:
-    return f"slack_refused/{target.name}"
+def _fault_key(place: str) -> str:
+    return f"slack_refused/{place}"
 
 
 def _describe_fault(target: Target, fault: str) -> Incident:
-    return Incident(_fault_key(target), "slack_refused", f"Slack takes no message by {target.name}", fault)
+    return Incident(_fault_key(target.name), "slack_refused", f"Slack takes no message by {target.name}", fault)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
-from include.alerts.episodes import NOTICE, OPEN, Episode, find_newest, find_open, read_episode
-from include.alerts.muting import Mute, list_mutes
+from include.alerts.episodes import NOTICE, OPEN, Episode, find_newest, find_open, list_open, read_episode
+from include.alerts.kinds import KINDS
+from include.alerts.misspelt import leave_out_misspelt
+from include.alerts.muting import Mute, find_silencer, list_mutes
 from include.alerts.outbox import count_waiting
+from include.alerts.policy import is_switched_on, read_policy
 from include.alerts.slack import Outcome, check_target
 from include.alerts.spool import list_spooled
 from include.alerts.store import EPISODES, OUTBOX, open_store, store_file
-from include.alerts.targets import list_targets
-from include.alerts.trouble import Trouble, list_trouble
+from include.alerts.targets import find_target, list_targets
+from include.alerts.trouble import Trouble, find_trouble, list_trouble
 from include.errors import NotFoundError
 from include.settings import Settings
 
@@ -35,6 +40,8 @@ class Overview:
         Messages that Slack has not taken.
     trouble
         Places that took no message the last time.
+    untold
+        By its id, why nobody has been told yet of an incident that was asked for.
     """
 
     episodes: list[Episode] = field(default_factory=list)
@@ -42,6 +49,7 @@ class Overview:
     waiting: int = 0
     trouble: list[Trouble] = field(default_factory=list)
     mutes: list[Mute] = field(default_factory=list)
+    untold: dict[str, str] = field(default_factory=dict)
 
 
 def read_overview(settings: Settings, now: float, *, every: bool = False, most: int = 50) -> Overview:
@@ -58,17 +66,44 @@ def read_overview(settings: Settings, now: float, *, every: bool = False, most: 
     is_open = EPISODES.c.status == OPEN
     with open_store(settings) as connection:
         rows = connection.execute(chosen if every else chosen.where(is_open)).mappings().all()
+        episodes = [read_episode(row) for row in rows]
         return Overview(
-            [read_episode(row) for row in rows],
+            episodes,
             connection.execute(sa.select(sa.func.count()).select_from(EPISODES).where(is_open)).scalar_one(),
             count_waiting(connection) + len(list_spooled(settings)),
             list_trouble(connection),
             list_mutes(connection, now),
+            _explain_untold(connection, settings, episodes, now),
         )
 
 
-def read_messages(settings: Settings, name: str) -> tuple[Episode, list[dict[str, Any]]]:
-    """Read an incident, by its id or the newest of its key, and its messages.
+def _explain_untold(
+    connection: Connection, settings: Settings, episodes: Sequence[Episode], now: float
+) -> dict[str, str]:
+    """Say by its id why nobody has been told of an episode, as far as settings and what is open say so."""
+    untold = [each for each in episodes if each.status in (NOTICE, OPEN) and each.told_at is None]
+    if not untold:
+        return {}
+    settings = leave_out_misspelt(settings)
+    policy, mutes, opened = read_policy(settings), list_mutes(connection, now), list_open(connection)
+    said = {}
+    for each in untold:
+        target = find_target(settings, each.severity)
+        if each.kind in KINDS and not is_switched_on(settings, each.kind):
+            said[each.id] = "its kind is not told"
+        elif silencer := find_silencer(each, mutes, opened):
+            said[each.id] = f"silenced by {silencer}"
+        elif target is None:
+            said[each.id] = "Slack is not set"
+        elif find_trouble(connection, target):
+            said[each.id] = "Slack takes no message"
+        elif policy.is_held(each.severity, now):
+            said[each.id] = "quiet hours or maintenance"
+    return said
+
+
+def read_messages(settings: Settings, name: str, now: float) -> tuple[Episode, list[dict[str, Any]], str]:
+    """Read an incident, by its id or the newest of its key, its messages, and why nobody was told of it yet.
 
     Raises
     ------
@@ -82,7 +117,8 @@ def read_messages(settings: Settings, name: str) -> tuple[Episode, list[dict[str
         if episode is None:
             raise no_incident(name)
         mine = OUTBOX.select().where(OUTBOX.c.incident == episode.id).order_by(OUTBOX.c.seq)
-        return episode, [dict(row) for row in connection.execute(mine).mappings()]
+        why = _explain_untold(connection, settings, [episode], now).get(episode.id, "")
+        return episode, [dict(row) for row in connection.execute(mine).mappings()], why
 
 
 def find_open_now(settings: Settings, key: str) -> Episode | None:
@@ -139,8 +175,9 @@ def has_store(settings: Settings) -> bool:
     return settings.alerts_url is not None or store_file(settings).exists()
 
 
-def describe_state(episode: Episode) -> str:
-    """Say in a word how an incident stands."""
+def describe_state(episode: Episode, untold: str = "") -> str:
+    """Say in a few words how an incident stands, and where it is known, why nobody was told."""
+    words: list[str] = [episode.status]
     if episode.status in (NOTICE, OPEN) and episode.told_at is None:
-        return f"{episode.status}, untold"
-    return f"{episode.status}, acked by {episode.acked_by}" if episode.acked_by else episode.status
+        words.append(f"untold: {untold}" if untold else "untold")
+    return ", ".join([*words, f"acked by {episode.acked_by}"] if episode.acked_by else words)

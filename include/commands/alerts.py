@@ -18,7 +18,9 @@ from include.errors import InputError, UnavailableError
 
 if TYPE_CHECKING:
     from include.alerts.episodes import Episode
+    from include.alerts.incidents import Affected
     from include.alerts.overview import Overview
+    from include.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Incidents: list, show, ack, mute, unmute, test.")
 
@@ -40,23 +42,22 @@ def list_alerts(
 ) -> None:
     """List open incidents, mutes, messages that wait, and what is wrong with Slack."""
     from include.alerts.overview import read_overview
-    from include.home import current_settings
 
-    found = read_overview(current_settings(), time.time(), every=every, most=last)
+    found = read_overview(_recall(), time.time(), every=every, most=last)
     emit(_describe_overview(found), as_json=as_json, render=lambda: _show_overview(found))
 
 
 def _show_overview(found: Overview) -> None:
     from include.alerts.overview import describe_state
 
-    cells = [
-        [each.id, each.severity.value, describe_state(each), _write_at(each.opened_at), str(each.count), each.summary]
-        for each in found.episodes
-    ]
+    cells = []
+    for each in found.episodes:
+        how = f"{each.key}: {describe_state(each, found.untold.get(each.id, ''))}"
+        what = f"{plain(each.summary)}\n{plain(how)}"
+        cells.append([each.id, each.severity.value, _write_at(each.opened_at), what])
     if cells:
-        columns = ["id", "severity", "state", "since", "reports", "what"]
-        safe = [[plain(cell) for cell in row] for row in cells]
-        out.print(build_table("Incidents", columns, safe, right=len(columns), folded=("what",)))
+        columns = ["id", "severity", "since", "what"]
+        out.print(build_table("Incidents", columns, cells, right=len(columns), folded=("what",)))
     else:
         out.print("nothing is wrong that anybody reported")
     for mute in found.mutes:
@@ -73,14 +74,13 @@ def _show_overview(found: Overview) -> None:
 def show_alert(name: Name, as_json: AsJson = False) -> None:
     """Show an incident, and each message of it."""
     from include.alerts.overview import read_messages
-    from include.home import current_settings
 
-    episode, messages = read_messages(current_settings(), name)
+    episode, messages, untold = read_messages(_recall(), name, time.time())
     payload = _describe_episode(episode) | {"messages": [_describe_message(each) for each in messages]}
-    emit(payload, as_json=as_json, render=lambda: _show_episode(episode, messages))
+    emit(payload, as_json=as_json, render=lambda: _show_episode(episode, messages, untold))
 
 
-def _show_episode(episode: Episode, messages: list[dict[str, Any]]) -> None:
+def _show_episode(episode: Episode, messages: list[dict[str, Any]], untold: str) -> None:
     from include.alerts.kinds import recall_kind
     from include.alerts.overview import describe_state
 
@@ -88,12 +88,12 @@ def _show_episode(episode: Episode, messages: list[dict[str, Any]]) -> None:
     facts = {
         "key": episode.key,
         "severity": episode.severity.value,
-        "state": describe_state(episode),
+        "state": describe_state(episode, untold),
         "since": _write_at(episode.opened_at),
         "reports": f"{episode.count}, the last {_write_at(episode.last_at)}",
         "cause": episode.cause or kind.unsaid,
-        "parts": ", ".join(episode.parts),
-        **{name.replace("_", " "): str(value) for name, value in asdict(episode.affected).items() if value is not None},
+        kind.parts.lower(): "; ".join(episode.parts),
+        **_write_affected(episode.affected),
         **{name.replace("_", " "): value for name, value in asdict(episode.links).items() if value},
         "recovered": _write_at(episode.recovered_at) if episode.recovered_at else "",
         "note": episode.note or "",
@@ -110,9 +110,8 @@ def _show_episode(episode: Episode, messages: list[dict[str, Any]]) -> None:
 def ack(name: Name, as_json: AsJson = False) -> None:
     """Say that you have an incident in hand: it is told no more until it is over."""
     from include.alerts.overview import ack_episode
-    from include.home import current_settings
 
-    episode, who = ack_episode(current_settings(), name, getpass.getuser()), getpass.getuser()
+    episode, who = ack_episode(_recall(), name, getpass.getuser()), getpass.getuser()
     emit({"id": episode.id, "key": episode.key, "acked_by": who}, as_json=as_json,
          render=lambda: out.print(plain(f"{episode.id} {episode.key}: {who} has it"), soft_wrap=True))  # fmt: skip
 
@@ -127,10 +126,9 @@ def mute(
     """Keep what comes of a key or a kind, and tell nobody for a while."""
     from include.alerts.muting import Mute, set_mute
     from include.alerts.store import open_store
-    from include.home import current_settings
 
     wish = Mute(_check_muted(key), time.time() + _read_duration(lasts), getpass.getuser(), why)
-    with open_store(current_settings(), key) as connection:
+    with open_store(_recall(), key) as connection:
         set_mute(connection, wish)
     payload = asdict(wish) | {"until": _write_at(wish.until)}
     emit(payload, as_json=as_json, render=lambda: out.print(plain(f"{key} is muted until {_write_at(wish.until)}")))
@@ -141,9 +139,8 @@ def unmute(key: Muted, as_json: AsJson = False) -> None:
     """Tell again of what was muted; what waited is told."""
     from include.alerts.muting import end_mute
     from include.alerts.store import open_store
-    from include.home import current_settings
 
-    with open_store(current_settings(), key) as connection:
+    with open_store(_recall(), key) as connection:
         was_muted = end_mute(connection, key)
     said = f"{key} is told of again" if was_muted else f"{key} was not muted"
     emit({"key": key, "was_muted": was_muted}, as_json=as_json, render=lambda: out.print(plain(said)))
@@ -153,15 +150,32 @@ def unmute(key: Muted, as_json: AsJson = False) -> None:
 def send_test_message(as_json: AsJson = False) -> None:
     """Send a message to each place that messages go to, and say which of them took it."""
     from include.alerts.tell import send_test
-    from include.home import current_settings
 
-    told = send_test(current_settings(), uuid.uuid4().hex[:10], timeout_s=_TEST_S)
+    told = send_test(_recall(), uuid.uuid4().hex[:10], timeout_s=_TEST_S)
     if not told:
         rule = "Slack must be set: CLOSECAST_SLACK_WEBHOOK_URL, or a bot's token and channel (docs/alerts.md)"
         raise InputError(rule)
     if faults := [f"{name}: {fault}" for name, fault in told.items() if fault]:
         raise UnavailableError("Slack must take the message", value=", ".join(faults))
     emit({"places": list(told)}, as_json=as_json, render=lambda: out.print(plain(f"sent to {', '.join(told)}")))
+
+
+def _write_affected(affected: Affected) -> dict[str, str]:
+    mend_by, published = affected.mend_by, affected.published
+    return {
+        "session": str(affected.session or ""),
+        "symbols": "" if affected.symbols is None else f"{affected.symbols:,}",
+        "forecasts": "" if published is None else "published" if published else "not published",
+        "mend by": _write_at(mend_by.timestamp()) if mend_by else "",
+    }
+
+
+def _recall() -> Settings:
+    """Return the home's settings without its registry: these commands work whatever state the system is in."""
+    from include.home import recall_home
+    from include.settings import load_settings
+
+    return recall_home(load_settings())
 
 
 def _check_muted(key: str) -> str:
@@ -185,7 +199,7 @@ def _read_duration(text: str) -> float:
 
 def _describe_overview(found: Overview) -> dict[str, Any]:
     return {
-        "incidents": [_describe_episode(each) for each in found.episodes],
+        "incidents": [_describe_episode(each) | {"untold": found.untold.get(each.id)} for each in found.episodes],
         "open": found.opened,
         "waiting": found.waiting,
         "mutes": [asdict(each) | {"until": _write_at(each.until)} for each in found.mutes],

@@ -13,7 +13,7 @@ FAULTY_EXIT = 1
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Check disk, database of incidents, settings and Slack; exit code 1 where something must be mended."""
+    """Check system, disk, database of incidents, settings and Slack; exit code 1 where something must be mended."""
     from include.doctor import examine
     from include.home import recall_home
     from include.settings import load_settings

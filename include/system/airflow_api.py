@@ -16,6 +16,10 @@ TIMEOUT_S = 10.0
 FINISHED = ("success", "failed")
 
 
+class NotThereError(UnavailableError):
+    """Airflow has no such DAG, run or task."""
+
+
 @dataclass(frozen=True)
 class AirflowApi:
     """An address and a token."""
@@ -57,9 +61,8 @@ class AirflowApi:
         except requests.RequestException as error:
             raise UnavailableError("Airflow must answer", value=type(error).__name__, place=url) from error
         if not answer.ok:
-            raise UnavailableError(
-                "Airflow must take the request", value=f"{answer.status_code} {answer.text[:300]}", place=url
-            )
+            kind = NotThereError if answer.status_code == requests.codes.not_found else UnavailableError
+            raise kind("Airflow must take the request", value=f"{answer.status_code} {answer.text[:300]}", place=url)
         found: dict[str, Any] = answer.json()
         return found
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from include.system.airflow_api import AirflowApi
+from include.system.airflow_api import AirflowApi, NotThereError
 
 PAGE = 100
 """Rows that Airflow gives at once, at most."""
@@ -97,9 +97,12 @@ def read_failed_tasks(api: AirflowApi, *, since: datetime) -> list[TaskFacts]:
 
 
 def read_newest_end(api: AirflowApi, dag_id: str) -> RunFacts | None:
-    """Give the run of a DAG that ended last."""
+    """Give the run of a DAG that ended last; none of a DAG that was deleted, or is not read yet."""
     path = f"dags/{dag_id}/dagRuns"
-    found = api.get(path, state=["success", "failed"], order_by="-end_date", limit=1)["dag_runs"]
+    try:
+        found = api.get(path, state=["success", "failed"], order_by="-end_date", limit=1)["dag_runs"]
+    except NotThereError:
+        return None
     return _read_run(found[0]) if found else None
 
 

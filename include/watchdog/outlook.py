@@ -63,7 +63,10 @@ class Outlook:
 
     def describe_stage(self) -> str:
         """Say whether the system is well enough to be judged."""
-        state = load_state(self._settings.run_dir)
+        try:
+            state = load_state(self._settings.run_dir)
+        except InputError as error:
+            return str(error)
         if state is None:
             return "well" if self._is_up_elsewhere() else "nothing runs on this home"
         if supervisor_of(state) is None:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
+from include.alerts.deliver import UNASKED_S
 from include.alerts.episodes import list_open
 from include.alerts.store import EPISODES, open_store
 from include.alerts.trouble import list_trouble
@@ -17,9 +18,6 @@ from include.settings import Settings
 
 FAILURES = ("run_failed", "gate_refused_session")
 """Kinds whose key names a DAG that failed."""
-
-TROUBLE_FORGOTTEN_S = 900.0
-"""A place in Slack that was not asked again for so long after it was due is one that settings no longer name."""
 
 
 def read_open_keys(settings: Settings) -> frozenset[str]:
@@ -49,7 +47,5 @@ def read_told(settings: Settings) -> Mapping[str, datetime]:
 def read_trouble(settings: Settings, now: datetime) -> str | None:
     """Say which place in Slack takes no messages now, and why; None where all do, or none is set."""
     with open_store(settings) as connection:
-        found = [
-            each for each in list_trouble(connection) if each.blocked_until > now.timestamp() - TROUBLE_FORGOTTEN_S
-        ]
+        found = [each for each in list_trouble(connection) if each.blocked_until > now.timestamp() - UNASKED_S]
     return "; ".join(f"{each.name}: {each.last_error}" for each in found) or None

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from include.alerts.deliver import Delivered, deliver
+from include.alerts.deliver import UNASKED_S, Delivered, deliver
 from include.alerts.episodes import find_newest, list_open
 from include.alerts.incidents import Notice, Recovery, Report, Severity
 from include.alerts.lease import LEASE_S
@@ -22,7 +22,7 @@ from include.alerts.muting import Mute, end_mute, set_mute
 from include.alerts.record import SETTLES_S, record
 from include.alerts.report import report_incident
 from include.alerts.store import OUTBOX, open_store
-from include.alerts.trouble import LONGEST_WAIT_S, list_trouble
+from include.alerts.trouble import LONGEST_FAULT_WAIT_S, LONGEST_WAIT_S, Trouble, list_trouble
 from include.settings import Settings
 from tests.fakes import CHANNEL, TOKEN, Answer, FakeSlack, refusing_url
 from tests.include.alerts.scenes import NOON, Clock, header_of, make_incident, texts_of, with_bot, with_webhook
@@ -43,6 +43,11 @@ def read_outbox(settings: Settings) -> list[tuple[str, str, int, str | None]]:
     with open_store(settings) as connection:
         rows = connection.execute(OUTBOX.select().order_by(OUTBOX.c.seq)).mappings()
         return [(row["what"], row["state"], row["attempts"], row["last_error"]) for row in rows]
+
+
+def read_trouble(settings: Settings) -> list[Trouble]:
+    with open_store(settings) as connection:
+        return list_trouble(connection)
 
 
 def lines(slack: FakeSlack) -> list[str]:
@@ -176,6 +181,26 @@ def test_a_wrong_webhook_is_a_fault_that_is_kept_and_tried_at_once_when_it_is_ch
         with open_store(told) as connection:
             assert list_trouble(connection) == []
             assert [each.kind for each in list_open(connection)] == ["run_failed"]
+
+
+@pytest.mark.parametrize(("is_resident", "waits_s"), [(True, 0.0), (False, LONGEST_FAULT_WAIT_S + UNASKED_S)])
+def test_a_fault_is_over_once_settings_name_another_place(
+    settings: Settings, clock: Clock, is_resident: bool, waits_s: float
+) -> None:
+    with FakeSlack(Answer(404, "no_service")) as slack:
+        keep(settings, make_incident())
+        drain(with_webhook(settings, slack), clock)
+        bot = with_bot(settings, slack)
+        assert drain(bot, clock).messages == 1
+        assert [each.name for each in read_trouble(bot)] == ["webhook"]  # it may be this process that lacks a setting
+        clock.now += waits_s
+        deliver(bot, deadline_s=5.0, is_resident=is_resident, clock=clock)
+        assert read_trouble(bot) == []
+        with open_store(bot) as connection:
+            over = find_newest(connection, "slack_refused/webhook")
+            assert over is not None
+            assert (over.status, over.note) == ("recovered", "No setting names this place any more.")
+        assert len(slack.taken) == 1
 
 
 def test_a_message_that_slack_cannot_read_goes_as_its_line_and_stops_nothing(settings: Settings, clock: Clock) -> None:

@@ -22,6 +22,7 @@ from include.doctor import examine
 from include.errors import ClosecastError, InputError, NotFoundError, UnavailableError
 from include.settings import Settings, load_settings
 from include.status import read_status
+from include.system.state import state_file
 from tests.fakes import Answer, FakeSlack
 from tests.include.alerts.scenes import make_incident
 
@@ -78,6 +79,41 @@ def test_what_is_open_is_listed_and_shown_with_its_messages(home: Settings, slac
     assert [(each["what"], each["state"]) for each in found["messages"]] == [("opened", "sent")]
 
 
+def test_the_list_names_the_key_and_why_nobody_was_told(home: Settings) -> None:
+    report_incident(home, make_incident())
+    assert f"{KEY}: open, untold: Slack is not set" in run("list")
+    assert "open, untold: Slack is not set" in run("show", KEY)
+    report_incident(home, make_incident("database_down/airflow"))
+    found = {each["key"]: each["untold"] for each in ask("list")["incidents"]}
+    assert found == {KEY: "silenced by database_down/airflow", "database_down/airflow": "Slack is not set"}
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "why"),
+    [
+        ("CLOSECAST_ALERTS_OFF", "run_failed", "its kind is not told"),
+        ("CLOSECAST_ALERTS_QUIET", "00:00-12:00,12:00-00:00", "quiet hours or maintenance"),
+        ("CLOSECAST_SLACK_MENTIONS", "nobody", None),
+    ],
+)
+def test_settings_that_hold_a_message_back_are_named(
+    home: Settings, slack: FakeSlack, monkeypatch: pytest.MonkeyPatch, setting: str, value: str, why: str | None
+) -> None:
+    report_incident(home, make_incident())
+    monkeypatch.setenv(setting, value)
+    load_settings.cache_clear()
+    assert ask("list")["incidents"][0]["untold"] == why
+
+
+def test_incidents_are_seen_and_acked_where_the_state_of_the_system_cannot_be_read(home: Settings) -> None:
+    report_incident(home, make_incident())
+    home.run_dir.mkdir()
+    state_file(home.run_dir).write_text("{")
+    assert ask("list")["open"] == 1
+    assert ask("ack", KEY)["key"] == KEY
+    assert {each.name for each in examine(home) if each.fault} == {"system"}
+
+
 def test_what_is_over_is_listed_on_request(home: Settings) -> None:
     report_incident(home, make_incident())
     with open_store(home, KEY) as connection:
@@ -102,6 +138,7 @@ def test_what_is_muted_waits_until_it_is_not(home: Settings, slack: FakeSlack) -
     assert slack.posts == []
     listed = run("list")
     assert "run_failed (" in listed
+    assert "muted: run_failed" in next(each.said for each in examine(home) if each.name == "incidents")
     assert "known)" in listed
     assert ask("unmute", "run_failed")["was_muted"] is True
     deliver(load_settings(), deadline_s=5)
@@ -141,6 +178,17 @@ def test_trouble_with_slack_is_in_the_list_and_in_the_status(home: Settings, sla
     status = read_status(told)
     assert (status["open_incidents"], status["messages_waiting"]) == (2, 1)  # one of them is Slack itself
     assert status["slack"] == "webhook: 404 no_service"
+
+
+def test_a_setting_of_slack_that_cannot_be_read_hides_nothing_of_the_status(
+    slack: FakeSlack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert read_status(load_settings())["slack"] == "no trouble known"
+    monkeypatch.setenv("CLOSECAST_SLACK_WEBHOOKS", "nonsense")
+    load_settings.cache_clear()
+    status = read_status(load_settings())
+    assert status["open_incidents"] == 0
+    assert "CLOSECAST_SLACK_WEBHOOKS" in status["slack"]
 
 
 @pytest.mark.parametrize(

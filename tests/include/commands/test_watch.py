@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from include.commands.watch import watch
 from include.settings import PROJECT_ROOT, load_settings
 from include.system.environment import program_environment
-from include.system.state import heartbeat_file, prepare_home
+from include.system.state import heartbeat_file, prepare_home, state_file
 from tests.include.watchdog.services import Server
 
 
@@ -49,6 +49,16 @@ def test_one_look_says_what_is_seen_and_ends_with_6_where_something_is_wrong(els
     ill = run("--once")
     assert ill.exit_code == 6
     assert "scheduler is down" in ill.output
+
+
+def test_a_state_that_cannot_be_read_is_seen_and_hides_no_disk(elsewhere):
+    prepare_home(elsewhere)
+    state_file(elsewhere.run_dir).write_text("{")
+    seen = run("--once", "--json")
+    assert seen.exit_code == 6, seen.output
+    found = json.loads(seen.output)
+    assert "with nothing running, remove the file" in found["system"]
+    assert found["disk"] == "well"
 
 
 def test_it_becomes_the_small_program_and_ends_when_it_is_asked_to(elsewhere):

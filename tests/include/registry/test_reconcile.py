@@ -169,6 +169,24 @@ def test_a_move_to_a_damaged_version_is_not_followed(own: Settings, client: Mlfl
     assert (resolve_version(own).version, newest(own).action) == (3, "stage")
 
 
+def test_a_rollback_to_what_serves_ends_a_move_to_a_damaged_version(own: Settings, client: MlflowClient) -> None:
+    """What the runbook of `artifact_damaged` says; without a version it goes behind what serves."""
+    promote_version(own, 1, who="ada", why="first")
+    promote_version(own, 2, who="ada", why="then")
+    client.set_model_version_tag(NAME, "3", "onnx_sha256", "0" * 64)
+    move_stage(client, 3)
+    assert resolve_version(own).note is not None
+    assert rollback_version(own, to=2, who="ada", why="3 is damaged") == (2, 2)
+    found = resolve_version(own)
+    assert (found.version, found.note, look(own)) == (2, None, ({2}, 2))
+    with open_store(own) as connection:
+        over = find_newest(connection, f"artifact_damaged/{NAME}")
+    assert over is not None
+    assert over.status == "recovered"
+    move_stage(client, 3)
+    assert rollback_version(own, to=None, who="ada", why="3 is damaged") == (2, 1)
+
+
 def leave_two(client: MlflowClient) -> None:
     move_stage(client, 1, archive=False)
 
