@@ -135,8 +135,8 @@ def find_open_now(settings: Settings, key: str) -> Episode | None:
         return find_open(connection, key)
 
 
-def ack_episode(settings: Settings, name: str, who: str) -> Episode:
-    """Note that somebody has an incident in hand: it is told no more until it is over.
+def require_open(settings: Settings, name: str) -> Episode:
+    """Return the open incident that an id or a key names.
 
     Raises
     ------
@@ -145,10 +145,23 @@ def ack_episode(settings: Settings, name: str, who: str) -> Episode:
     """
     if not has_store(settings):
         raise no_incident(name)
-    with open_store(settings, name) as connection:
+    with open_store(settings) as connection:
         episode = find_newest(connection, name)
-        if episode is None or episode.status != OPEN:
-            raise no_incident(name)
+    if episode is None or episode.status != OPEN:
+        raise no_incident(name)
+    return episode
+
+
+def ack_episode(settings: Settings, name: str, who: str) -> Episode:
+    """Note that somebody has an incident in hand: it is told no more until it is over.
+
+    Raises
+    ------
+    NotFoundError
+        No such incident is open.
+    """
+    episode = require_open(settings, name)
+    with open_store(settings, name) as connection:
         connection.execute(EPISODES.update().where(EPISODES.c.id == episode.id).values(acked_by=who))
     return episode
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from include.alerts.overview import Overview
     from include.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="Incidents: list, show, ack, mute, unmute, test.")
+app = typer.Typer(no_args_is_help=True, help="Incidents: list, show, ack, close, mute, unmute, test.")
 
 Name = Annotated[str, typer.Argument(help="An incident's id, or its key: run_failed/market_close.")]
 Muted = Annotated[str, typer.Argument(help="A key, a kind (docs/alerts.md), or * for everything.")]
@@ -114,6 +114,23 @@ def ack(name: Name, as_json: AsJson = False) -> None:
     episode, who = ack_episode(_recall(), name, getpass.getuser()), getpass.getuser()
     emit({"id": episode.id, "key": episode.key, "acked_by": who}, as_json=as_json,
          render=lambda: out.print(plain(f"{episode.id} {episode.key}: {who} has it"), soft_wrap=True))  # fmt: skip
+
+
+@app.command()
+def close(
+    name: Name,
+    why: Annotated[str, typer.Option(help="What ended it, for the record and for Slack.")],
+    as_json: AsJson = False,
+) -> None:
+    """Say that an incident is over which nothing will find to be: a DAG was deleted, a session never was."""
+    from include.alerts.overview import require_open
+    from include.alerts.report import report_recovery
+
+    settings, who = _recall(), getpass.getuser()
+    episode = require_open(settings, name)
+    report_recovery(settings, episode.key, note=f"Closed by {who}: {why}")
+    emit({"id": episode.id, "key": episode.key, "closed_by": who}, as_json=as_json,
+         render=lambda: out.print(plain(f"{episode.id} {episode.key} is over"), soft_wrap=True))  # fmt: skip
 
 
 @app.command()

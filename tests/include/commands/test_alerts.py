@@ -132,6 +132,17 @@ def test_who_acks_is_told_no_more(home: Settings, slack: FakeSlack) -> None:
     assert len(slack.posts) == 1
 
 
+def test_what_nothing_finds_to_be_over_is_closed_by_hand(home: Settings, slack: FakeSlack) -> None:
+    name = report_incident(load_settings(), make_incident("run_failed/gone"), is_complete=True)
+    assert run("close", name, "--why", "its DAG was deleted") == f"{name} run_failed/gone is over\n"
+    assert ask("list")["open"] == 0
+    over = slack.posts[-1]
+    assert "Recovered: gone failed" in over["text"]
+    assert ": its DAG was deleted" in json.dumps(over["blocks"])
+    with pytest.raises(NotFoundError):
+        run("close", name, "--why", "twice")
+
+
 def test_what_is_muted_waits_until_it_is_not(home: Settings, slack: FakeSlack) -> None:
     run("mute", "run_failed", "--for", "2h", "--why", "known")
     report_incident(load_settings(), make_incident())
@@ -151,6 +162,7 @@ def test_what_is_muted_waits_until_it_is_not(home: Settings, slack: FakeSlack) -
     [
         (("show", "none"), NotFoundError, "an incident must be open"),
         (("ack", "none"), NotFoundError, "an incident must be open"),
+        (("close", "none", "--why", "x"), NotFoundError, "an incident must be open"),
         (("mute", "nonsense/x"), InputError, "a kind of incident must be one of"),
         (("mute", "*", "--for", "0h"), InputError, "a duration must be"),
         (("mute", "*", "--for", "forever"), InputError, "a duration must be"),
