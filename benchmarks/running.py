@@ -73,12 +73,15 @@ class Running:
             shutil.copyfile(upload, partial)
         return upload.stem
 
-    def tasks(self, dag_id: str, run_id: str, most: int) -> list[dict[str, Any]]:
+    def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """Return the tasks of a run that may have more than one page of them."""
-        pages = range(0, most, PAGE)
-        path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances"
-        found = [self.ask(lambda api, at=at: api.get(path, limit=PAGE, offset=at)["task_instances"]) for at in pages]
-        return [task for page in found for task in page]
+        path, found = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances", []
+        while len(found) % PAGE == 0:
+            page = self.ask(lambda api: api.get(path, limit=PAGE, offset=len(found))["task_instances"])
+            if not page:
+                break
+            found += page
+        return found
 
     def ask(self, question: Callable[[AirflowApi], Any]) -> Any:
         """Ask Airflow, again and again while it does not answer: its server may be what was killed.
