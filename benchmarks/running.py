@@ -27,8 +27,6 @@ from include.system.warden import find_marked
 SITE = PROJECT_ROOT / "benchmarks" / "dying" / "site"
 POLL_S = 1.0
 ANSWERS_IN_S = 180.0
-PAGE = 100
-"""Rows that Airflow gives at most at once."""
 
 
 @dataclass(frozen=True)
@@ -72,16 +70,6 @@ class Running:
         with hold_partial(self.settings.inbox / upload.name) as partial:
             shutil.copyfile(upload, partial)
         return upload.stem
-
-    def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
-        """Return the tasks of a run that may have more than one page of them."""
-        path, found = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances", []
-        while len(found) % PAGE == 0:
-            page = self.ask(lambda api: api.get(path, limit=PAGE, offset=len(found))["task_instances"])
-            if not page:
-                break
-            found += page
-        return found
 
     def ask(self, question: Callable[[AirflowApi], Any]) -> Any:
         """Ask Airflow, again and again while it does not answer: its server may be what was killed.

@@ -152,6 +152,7 @@ def main() -> int:
         uploads = prepared.replay.uploads
         days = [date.fromisoformat(uploads[at].stem) for at in (0, -1)]
         schedule = {"first_session": days[0], "last_session": days[1], "close_delay_s": 0, "alerts_off": LATE}
+        schedule |= {"open_sessions": given.sessions + 1}  # all are due at once, and a cleared run needs room
         settings = prepared.settings.model_copy(update={"slack_webhook_url": SecretStr(slack.url), **schedule})
         line = open_step("Start Airflow and MLflow")
         with run_system(settings, copy_dags(Path(name) / "dags"), line.say) as running:

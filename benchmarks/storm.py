@@ -148,7 +148,7 @@ def measure_tasks(folder: Path, tasks: int, open_step: OpenStep) -> dict[str, fl
             time.sleep(LATE_S)
             line.finish(f"{seconds:.0f} s")
             told = [each for each in ears.hear() if each.key == "run_failed/many"]
-            failed = sum(each["state"] == "failed" for each in running.tasks("many", run_id))
+            failed = sum(each["state"] == "failed" for each in running.ask(lambda api: api.tasks("many", run_id)))
     return {"tasks": failed, "task_seconds": seconds, "task_messages": len(told)}
 
 

@@ -18,7 +18,7 @@ a `session` in the form, or `partition_key` by REST; sessions of the past by a b
 the forecasts of the session before stay.
 
 **Settings**: `CLOSECAST_FIRST_SESSION`, `CLOSECAST_LAST_SESSION`, `CLOSECAST_UPLOAD_TIMEOUT_S`,
-`CLOSECAST_FORECAST_DEADLINE_S`, `CLOSECAST_SHARDS`.
+`CLOSECAST_OPEN_SESSIONS`, `CLOSECAST_FORECAST_DEADLINE_S`, `CLOSECAST_SHARDS`.
 """
 
 from __future__ import annotations
@@ -102,7 +102,8 @@ def settle(session):
     start_date=first_session() or BEGIN,
     end_date=last_session(),
     catchup=first_session() is not None,
-    max_active_runs=16,  # a run that waits for its upload counts, and holds no worker
+    # A run that waits for its upload counts, and holds no worker.
+    max_active_runs=int(os.environ.get("CLOSECAST_OPEN_SESSIONS", "16")),
     default_args=DEFAULT_ARGS,
     **DAG_CALLBACKS,
     deadline=DeadlineAlert(

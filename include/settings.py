@@ -58,6 +58,9 @@ class Settings(BaseSettings):
     first_session: date | None = Field(None, description="First session that market_close is scheduled for.")
     last_session: date | None = Field(None, description="Last session that market_close is scheduled for.")
     upload_timeout_s: int = Field(6 * 3600, ge=1, description="How long market_close waits for a session's upload.")
+    open_sessions: int = Field(
+        16, ge=1, le=1000, description="Runs of market_close at once; one that waits for its upload counts."
+    )
     date_order: str | None = Field(None, description="How 7/2/2018 is read where a file leaves it open: M/D or D/M.")
     universe_sessions: int = Field(60, ge=2, description="A symbol is in the universe if seen in so many sessions.")
     models: str | None = Field(None, description="Models that a retrain fits, separated by commas; all by default.")

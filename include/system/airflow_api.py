@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,8 @@ from include.system.state import State
 
 TIMEOUT_S = 10.0
 FINISHED = ("success", "failed")
+PAGE = 100
+"""Rows that Airflow gives at once, at most."""
 
 
 class NotThereError(UnavailableError):
@@ -30,6 +33,16 @@ class AirflowApi:
     def get(self, path: str, **query: Any) -> dict[str, Any]:
         """Ask for a path below /api/v2."""
         return self._call("GET", path, params=query)
+
+    def pages(self, path: str, name: str, **query: Any) -> Iterator[dict[str, Any]]:
+        """Ask for all of a list, a page at a time; `name` is the list's in the answer."""
+        offset = 0
+        while True:
+            page = self.get(path, limit=PAGE, offset=offset, **query)
+            yield from page[name]
+            offset += PAGE
+            if offset >= page["total_entries"]:
+                return
 
     def trigger(self, dag_id: str, conf: dict[str, Any] | None = None, *, partition_key: str | None = None) -> str:
         """Start a run; return its id."""
@@ -50,8 +63,7 @@ class AirflowApi:
 
     def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """Return the tasks of a run."""
-        found: list[dict[str, Any]] = self.get(f"dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"]
-        return found
+        return list(self.pages(f"dags/{dag_id}/dagRuns/{run_id}/taskInstances", "task_instances"))
 
     def _call(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         url = f"{self.url}/api/v2/{path}"

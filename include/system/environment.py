@@ -40,7 +40,6 @@ _AIRFLOW = {
     "DAG_PROCESSOR__REFRESH_INTERVAL": "5",
     "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "30",
     "DAG_PROCESSOR__PARSING_PROCESSES": "1",
-    "TRIGGERER__CAPACITY": "100",
     "LOGGING__COLORED_CONSOLE_LOG": "False",
 }
 
@@ -78,6 +77,7 @@ def component_environment(
     airflow = {
         **_AIRFLOW,
         **_home_of_airflow(settings, dags_folder),
+        "TRIGGERER__CAPACITY": str(settings.open_sessions + 100),  # each waits for its upload there
         **_addresses(endpoints),
         **_keys(load_secrets(settings)),
     }

@@ -7,15 +7,11 @@ server that is dead there is `include.watchdog.watcher`, which asks for no more 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from include.system.airflow_api import AirflowApi, NotThereError
-
-PAGE = 100
-"""Rows that Airflow gives at once, at most."""
 
 ALL = "~"
 """In a path: of every DAG, of every run."""
@@ -64,15 +60,15 @@ class RunFacts:
 
 def read_dags(api: AirflowApi) -> list[DagFacts]:
     """List the DAGs that have a file."""
-    found = _pages(api, "dags", "dags", exclude_stale=True)
+    found = api.pages("dags", "dags", exclude_stale=True)
     return [DagFacts(each["dag_id"], each["is_paused"]) for each in found]
 
 
 def read_parse_faults(api: AirflowApi) -> list[ParseFault]:
     """List what does not parse, and what Airflow warns of."""
-    errors = _pages(api, "importErrors", "import_errors")
+    errors = api.pages("importErrors", "import_errors")
     faults = [ParseFault(each["filename"], each["stack_trace"]) for each in errors]
-    warnings = _pages(api, "dagWarnings", "dag_warnings")
+    warnings = api.pages("dagWarnings", "dag_warnings")
     return faults + [ParseFault(each["dag_id"], each["message"]) for each in warnings]
 
 
@@ -92,7 +88,7 @@ def read_failed_runs(api: AirflowApi, *, since: datetime) -> list[RunFacts]:
 def read_failed_tasks(api: AirflowApi, *, since: datetime) -> list[TaskFacts]:
     """List the tasks that have failed since a moment, oldest first; those whose turn never came are not among them."""
     path = f"dags/{ALL}/dagRuns/{ALL}/taskInstances"
-    found = _pages(api, path, "task_instances", state="failed", end_date_gte=since.isoformat(), order_by="end_date")
+    found = api.pages(path, "task_instances", state="failed", end_date_gte=since.isoformat(), order_by="end_date")
     return [_read_task(each) for each in found]
 
 
@@ -107,29 +103,18 @@ def read_newest_end(api: AirflowApi, dag_id: str) -> RunFacts | None:
 
 
 def _read_runs(api: AirflowApi, dag_id: str, **query: Any) -> list[RunFacts]:
-    return [_read_run(each) for each in _pages(api, f"dags/{dag_id}/dagRuns", "dag_runs", **query)]
+    return [_read_run(each) for each in api.pages(f"dags/{dag_id}/dagRuns", "dag_runs", **query)]
 
 
 def _follow(api: AirflowApi, run: RunFacts) -> RunFacts:
     """Look at a running run's tasks: when the newest began or ended, and whether one waits in the triggerer."""
     path = f"dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances"
-    tasks = [_read_task(each) for each in _pages(api, path, "task_instances")]
+    tasks = [_read_task(each) for each in api.pages(path, "task_instances")]
     moved = [at for at in (run.moved_at, *(task.moved_at for task in tasks)) if at is not None]
     is_waiting = any(task.state == "deferred" for task in tasks)
     return RunFacts(
         run.dag_id, run.run_id, run.state, run.session, max(moved, default=None), run.ended_at, is_waiting=is_waiting
     )
-
-
-def _pages(api: AirflowApi, path: str, name: str, **query: Any) -> Iterator[dict[str, Any]]:
-    """Read a list page by page."""
-    offset = 0
-    while True:
-        page = api.get(path, limit=PAGE, offset=offset, **query)
-        yield from page[name]
-        offset += PAGE
-        if offset >= page["total_entries"]:
-            return
 
 
 def _read_run(raw: dict[str, Any]) -> RunFacts:

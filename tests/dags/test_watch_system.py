@@ -15,6 +15,7 @@ import pytest
 import requests
 
 from include.settings import Settings
+from include.system import airflow_api
 from include.system.airflow_api import AirflowApi, connect_airflow
 from include.system.components import build_components
 from include.system.credentials import load_login
@@ -146,7 +147,7 @@ def test_a_run_in_which_nothing_moves_is_stuck(airflow: Airflow) -> None:
 
 def test_lists_longer_than_a_page_are_read_whole(airflow: Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
     everything = airflow_facts.read_dags(airflow.api)
-    monkeypatch.setattr(airflow_facts, "PAGE", 3)
+    monkeypatch.setattr(airflow_api, "PAGE", 3)
     assert {dag.dag_id for dag in airflow_facts.read_dags(airflow.api)} == {dag.dag_id for dag in everything}
     assert len(everything) > 3
 
