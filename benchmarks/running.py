@@ -100,8 +100,7 @@ class Running:
         """Wait for the end of the scheduler's run of a session; return it."""
 
         def find_ended(api: AirflowApi) -> dict[str, Any] | None:
-            of_session = (run for run in api.runs("market_close") if run["partition_key"] == session)
-            return next((run for run in of_session if run["state"] in FINISHED), None)
+            return next((run for run in api.runs_of("market_close", session) if run["state"] in FINISHED), None)
 
         found: dict[str, Any] = await_value(lambda: self.ask(find_ended), timeout_s, f"the end of {session}'s run")
         return found

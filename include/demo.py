@@ -203,7 +203,7 @@ def _await_session(settings: Settings, api: AirflowApi, path: Path, session: dat
 
 def _run_state(api: AirflowApi, session: date) -> str:
     """Say which task of the session's run is at work; raise where the run has failed."""
-    runs = [run for run in api.runs("market_close") if run.get("partition_key") == session.isoformat()]
+    runs = api.runs_of("market_close", session.isoformat())
     if not runs:
         return "waiting for the scheduler"
     tasks = api.tasks("market_close", runs[0]["dag_run_id"])

@@ -64,7 +64,7 @@ class Running:
 
     def run_of(self, session: date) -> dict[str, Any] | None:
         """The scheduler's run of a session."""
-        runs = [run for run in self.api.runs("market_close") if run["partition_key"] == session.isoformat()]
+        runs = self.api.runs_of("market_close", session.isoformat())
         return runs[0] if runs else None
 
     def await_state(self, session: date, state: str) -> dict[str, Any]:

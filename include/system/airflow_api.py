@@ -56,10 +56,11 @@ class AirflowApi:
         """Have a run take up again what failed in it."""
         self._call("POST", f"dags/{dag_id}/dagRuns/{run_id}/clear", json={"dry_run": False, "only_failed": True})
 
-    def runs(self, dag_id: str) -> list[dict[str, Any]]:
-        """Return the newest runs of a DAG."""
-        found: list[dict[str, Any]] = self.get(f"dags/{dag_id}/dagRuns", order_by="-run_after", limit=50)["dag_runs"]
-        return found
+    def runs_of(self, dag_id: str, partition_key: str) -> list[dict[str, Any]]:
+        """Return the runs of a partition of a DAG, the newest first."""
+        path, begins = f"dags/{dag_id}/dagRuns", partition_key
+        found = self.pages(path, "dag_runs", order_by="-id", partition_key_prefix_pattern=begins)
+        return [run for run in found if run["partition_key"] == partition_key]
 
     def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """Return the tasks of a run."""
