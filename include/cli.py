@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from include.commands import alerts, audit, lake, models, quarantine
 from include.commands import uploads as uploads_command
+from include.commands.airflow import PASSED_ON, airflow
 from include.commands.answers import answer_upload
 from include.commands.backtest import backtest
 from include.commands.doctor import doctor
@@ -41,6 +42,7 @@ app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(lake.app, name="lake")
 app.add_typer(audit.app, name="audit")
 app.add_typer(alerts.app, name="alerts")
+app.command(context_settings=PASSED_ON)(airflow)
 app.command()(doctor)
 app.command()(ingest)
 app.command()(validate)

@@ -151,6 +151,14 @@ def test_an_upload_becomes_forecasts(running: Running) -> None:
     assert set(status["components"].values()) == {True}
 
 
+def test_airflows_own_command_line_knows_the_home(running: Running) -> None:
+    command = [sys.executable, "-m", "include.cli", "airflow", "dags", "list", "--output", "json"]
+    environment = {**os.environ, "CLOSECAST_HOME": str(running.settings.home)}
+    listed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    found = json.loads(listed[listed.index("[") :])
+    assert {"market_close", "watch_system"} <= {dag["dag_id"] for dag in found}
+
+
 def test_a_killed_child_fails_its_task_slack_is_told_once_and_the_run_is_taken_up_again(running: Running) -> None:
     stopped = threading.Event()
 

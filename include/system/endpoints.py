@@ -67,6 +67,12 @@ def choose_endpoints(settings: Settings) -> Endpoints:
     return Endpoints(**ports)
 
 
+def recall_endpoints(settings: Settings) -> Endpoints:
+    """Say where the services of a home listen, or would as they stood the last time."""
+    ports = _recall_ports(settings)
+    return Endpoints(**ports) if ports else choose_endpoints(settings)
+
+
 def remember_endpoints(settings: Settings, endpoints: Endpoints) -> None:
     """Write down where the services of a home listen, for the next start."""
     write_atomically(settings.run_dir / _MEMORY, json.dumps(asdict(endpoints)))
