@@ -2,6 +2,7 @@
 
 python -m benchmarks.alert_examples                  the examples as text, as they stand in docs/alerts.md
 python -m benchmarks.alert_examples --picture FILE   as Slack shows them, drawn by Chromium
+python -m benchmarks.alert_examples --page FILE      some of them on Airflow's page Incidents
 """
 
 from __future__ import annotations
@@ -19,10 +20,15 @@ from typing import Any
 
 from benchmarks.chromium import find_chromium
 from include.alerts.episodes import RECOVERED, draft_episode
-from include.alerts.incidents import Affected, Incident, Links, Notice, Severity
+from include.alerts.incidents import Affected, Incident, Links, Notice, Recovery, Report, Severity
 from include.alerts.kinds import KINDS
 from include.alerts.messages import Message, build_digest, build_message
+from include.alerts.muting import Mute, set_mute
 from include.alerts.outbox import Row, What
+from include.alerts.record import record
+from include.alerts.store import open_store
+from include.monitoring.incidents_page import draw_incidents
+from include.settings import Settings
 
 AT = datetime(2026, 11, 21, 0, 1, 40, tzinfo=UTC).timestamp()
 SESSION = date(2026, 11, 20)
@@ -148,17 +154,40 @@ def _texts(block: dict[str, Any]) -> Iterator[tuple[str, bool]]:
 
 def draw(path: Path) -> None:
     """Draw the examples as Slack shows them."""
+    body = "".join(f"<h2>{title}</h2>{_draw_message(message)}" for title, message in build_examples().items())
+    _take_picture(f"<meta charset=utf-8><style>{_STYLE}</style>{body}", path, "720,3330")
+
+
+def draw_page(path: Path) -> None:
+    """Draw the page of incidents of a home where some of them were reported."""
+    reports: list[tuple[float, Report]] = [
+        (-90_000, replace(BREACH, key="upload_missing/2026-11-19", kind="upload_missing",
+                          summary="The upload of session 2026-11-19 has not come", parts=(), links=Links())),
+        (-84_000, Recovery("upload_missing/2026-11-19", "The run of session 2026-11-19 succeeded.")),
+        (-40_000, PROMOTED),
+        (-7_200, BREACH),
+        (0, FAILED),
+    ]  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="closecast-examples-") as folder:
+        settings = Settings(home=Path(folder), docs_url=DOCS, _env_file=None)
+        with open_store(settings) as connection:
+            for seconds, each in reports:
+                record(connection, settings, each, AT + seconds)
+            set_mute(connection, Mute("coverage_breach", AT + 86_400, "ada", "the new exchange"))
+        _take_picture(draw_incidents(settings, AT + 400), path, "1200,820")
+
+
+def _take_picture(page: str, path: Path, size: str) -> None:
     from PIL import Image
 
     program = find_chromium()
     assert program, "Chromium is needed: apt install chromium"
-    body = "".join(f"<h2>{title}</h2>{_draw_message(message)}" for title, message in build_examples().items())
     with tempfile.TemporaryDirectory(prefix="closecast-examples-") as folder:
-        page = Path(folder) / "page.html"
-        page.write_text(f"<meta charset=utf-8><style>{_STYLE}</style>{body}", encoding="utf-8")
+        file = Path(folder) / "page.html"
+        file.write_text(page, encoding="utf-8")
         options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={folder}"]
-        size = ["--window-size=720,3330", f"--screenshot={path.absolute()}"]
-        subprocess.run([program, *options, *size, page.as_uri()], check=True, capture_output=True)
+        options += [f"--window-size={size}", f"--screenshot={path.absolute()}"]
+        subprocess.run([program, *options, file.as_uri()], check=True, capture_output=True)
     taken = Image.open(path).convert("RGB")
     taken.quantize(256, method=Image.Quantize.FASTOCTREE).save(path, optimize=True)
 
@@ -207,10 +236,13 @@ def main() -> None:
     """Print the examples, or draw them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--picture", type=Path, help="a PNG to write")
+    parser.add_argument("--page", type=Path, help="a PNG to write")
     asked = parser.parse_args()
     if asked.picture:
         draw(asked.picture)
-    else:
+    if asked.page:
+        draw_page(asked.page)
+    if not (asked.picture or asked.page):
         print(write_text())
 
 

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.exception_handlers import http_exception_handler
-from fastapi.responses import FileResponse, RedirectResponse, Response
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 
 LOGIN = "/api/v2/auth/login"
 """Airflow's own way to the page of whatever asks for its logins."""
@@ -42,7 +42,19 @@ async def lead_to_login(request: Request, error: Exception) -> Response:
 
 def send_page(path: Path) -> Response:
     """Give a page's file, which may neither run nor load anything."""
+    return FileResponse(path, media_type="text/html", headers=_write_headers("sandbox"))
+
+
+def send_text(page: str) -> Response:
+    """Give a page that was drawn for this request; its links open pages of their own, outside its sandbox."""
+    return HTMLResponse(page, headers=_write_headers("sandbox allow-popups allow-popups-to-escape-sandbox"))
+
+
+def _write_headers(sandbox: str) -> dict[str, str]:
     from include.quality.docs import POLICY
 
-    headers = {"Content-Security-Policy": f"{POLICY}; sandbox", "X-Content-Type-Options": "nosniff"}
-    return FileResponse(path, media_type="text/html", headers=headers | {"Cache-Control": "no-store"})
+    return {
+        "Content-Security-Policy": f"{POLICY}; {sandbox}",
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "no-store",
+    }

@@ -25,6 +25,7 @@ from slack_sdk.models.blocks import (
 from include.alerts.episodes import RECOVERED, Episode
 from include.alerts.incidents import Severity
 from include.alerts.kinds import recall_kind
+from include.alerts.links import link_runbook, name_links
 from include.alerts.outbox import Row, What
 from include.alerts.text import escape_text, flatten, shorten_cause
 
@@ -169,13 +170,11 @@ def _parts_blocks(episode: Episode) -> list[Block]:
 
 
 def _link_blocks(row: Row, docs_url: str | None) -> list[Block]:
-    links, kind = row.episode.links, recall_kind(row.episode.kind)
-    named = {"Run": links.run, "Log": links.log, "Data Docs": links.data_docs, "Session report": links.report}
-    said = [_write_link(url, name) for name, url in named.items() if url]
+    kind = recall_kind(row.episode.kind)
+    said = [_write_link(url, name) for name, url in name_links(row.episode.links).items()]
     if kind.heals and row.what is not What.RECOVERED:
-        page = kind.runbook
-        said.append(_write_link(f"{docs_url.rstrip('/')}/{page.removeprefix('docs/')}", "What to do") if docs_url
-                    else f"What to do: {page}")  # fmt: skip
+        page = link_runbook(kind, docs_url)
+        said.append(_write_link(page, "What to do") if page else f"What to do: {kind.runbook}")
     line = " · ".join(link for link in said if len(link) <= MOST_LINK_CHARACTERS)
     return [SectionBlock(text=MarkdownTextObject(text=line))] if line else []
 
