@@ -36,6 +36,5 @@ class IncidentsPlugin(AirflowPlugin):
 
     name = "incidents"
     fastapi_apps = [{"app": build_app(), "url_prefix": MOUNT, "name": "Incidents"}]  # noqa: RUF012  # Airflow's form
-    external_views = [  # noqa: RUF012
-        {"name": "Incidents", "href": f"{MOUNT}/", "destination": "nav", "url_route": "incidents"}
-    ]
+    # Without a route in Airflow's pages it opens in a tab of its own: in Airflow's frame its links would lead nowhere.
+    external_views = [{"name": "Incidents", "href": f"{MOUNT}/", "destination": "nav"}]  # noqa: RUF012

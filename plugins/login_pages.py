@@ -42,19 +42,19 @@ async def lead_to_login(request: Request, error: Exception) -> Response:
 
 def send_page(path: Path) -> Response:
     """Give a page's file, which may neither run nor load anything."""
-    return FileResponse(path, media_type="text/html", headers=_write_headers("sandbox"))
+    return FileResponse(path, media_type="text/html", headers=_write_headers())
 
 
 def send_text(page: str) -> Response:
-    """Give a page that was drawn for this request; its links open pages of their own, outside its sandbox."""
-    return HTMLResponse(page, headers=_write_headers("sandbox allow-popups allow-popups-to-escape-sandbox"))
+    """Give a page that was drawn for this request, under the same rules."""
+    return HTMLResponse(page, headers=_write_headers())
 
 
-def _write_headers(sandbox: str) -> dict[str, str]:
+def _write_headers() -> dict[str, str]:
     from include.quality.docs import POLICY
 
     return {
-        "Content-Security-Policy": f"{POLICY}; {sandbox}",
+        "Content-Security-Policy": f"{POLICY}; sandbox",
         "X-Content-Type-Options": "nosniff",
         "Cache-Control": "no-store",
     }
