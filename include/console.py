@@ -147,20 +147,23 @@ class _LoggedStep:
     def __init__(self, title: str) -> None:
         self._title = show_controls(title)
         self._began_at = self._wrote_at = time.monotonic()
+        self._done_at: float | None = None  # what came of a step may be known long after it
 
     def update(self, done: float, total: float, said: str = "") -> None:
+        if done >= total and self._done_at is None:
+            self._done_at = time.monotonic()
         self.say(f"{done:,.0f} of {total:,.0f} {said}" if total > 1 else said)
 
     def say(self, said: str) -> None:
         if time.monotonic() - self._wrote_at >= LOG_SECONDS:
-            self._write(f"… {said}")
+            self._wrote_at = time.monotonic()
+            self._write(self._wrote_at, f"… {said}")
 
     def finish(self, said: str) -> None:
-        self._write(f"✓ {said}")
+        self._write(self._done_at or time.monotonic(), f"✓ {said}")
 
-    def _write(self, said: str) -> None:
-        self._wrote_at = time.monotonic()
-        passed = timedelta(seconds=round(self._wrote_at - self._began_at))
+    def _write(self, at: float, said: str) -> None:
+        passed = timedelta(seconds=round(at - self._began_at))
         err.print(f"{passed} {self._title:<26} {show_controls(said)}", markup=False, soft_wrap=True)
 
 

@@ -89,6 +89,23 @@ def test_a_long_word_leaves_a_step_its_title_and_bar(monkeypatch: pytest.MonkeyP
     assert "…" in last
 
 
+def test_a_log_says_how_far_a_step_is_and_how_long_it_took(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = iter([0.0, 5.0, 11.0, 11.0, 20.0, 20.0])
+    monkeypatch.setattr(console.time, "monotonic", lambda: next(seconds))
+    with show_steps() as step:
+        line = step("Train ridge")
+        line.update(1, 3, "loss 0.93")
+        line.update(2, 3, "loss 0.92")
+        line.update(3, 3, "loss 0.91")
+        line.finish("0.9195 of last close's error")
+    assert capsys.readouterr().err.splitlines() == [
+        f"0:00:11 Train ridge{' ' * 15} … 2 of 3 loss 0.92",
+        f"0:00:20 Train ridge{' ' * 15} ✓ 0.9195 of last close's error",
+    ]
+
+
 def test_where_there_is_no_terminal_a_step_says_all(capsys: pytest.CaptureFixture[str]) -> None:
     with show_steps() as step:
         step("Register and judge").finish(WHY)
