@@ -6,6 +6,7 @@ import getpass
 import re
 import time
 import uuid
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -165,13 +166,17 @@ def unmute(key: Muted, as_json: AsJson = False) -> None:
 
 @app.command("test")
 def send_test_message(as_json: AsJson = False) -> None:
-    """Send a message to each place that messages go to, and say which of them took it."""
+    """Send a message to each place that messages go to, and say which took it: what waits for that one goes at once."""
+    from include.alerts.overview import ask_again
     from include.alerts.tell import send_test
 
-    told = send_test(_recall(), uuid.uuid4().hex[:10], timeout_s=_TEST_S)
+    settings = _recall()
+    told = send_test(settings, uuid.uuid4().hex[:10], timeout_s=_TEST_S)
     if not told:
         rule = "Slack must be set: CLOSECAST_SLACK_WEBHOOK_URL, or a bot's token and channel (docs/alerts.md)"
         raise InputError(rule)
+    with suppress(UnavailableError):  # what waits is asked for again all the same, later
+        ask_again(settings, [name for name, fault in told.items() if not fault], time.time())
     if faults := [f"{name}: {fault}" for name, fault in told.items() if fault]:
         raise UnavailableError("Slack must take the message", value=", ".join(faults))
     emit({"places": list(told)}, as_json=as_json, render=lambda: out.print(plain(f"sent to {', '.join(told)}")))

@@ -182,6 +182,20 @@ def test_a_test_message_says_where_it_went_or_what_is_wrong(home: Settings, slac
         run("test")
 
 
+def test_a_test_message_that_slack_takes_lets_what_waits_go_at_once(home: Settings, slack: FakeSlack) -> None:
+    """A bot was invited into its channel: no setting has changed, and nothing else asks for up to an hour."""
+    slack.otherwise = Answer(404, "channel_not_found")
+    report_incident(load_settings(), make_incident(parts=()))
+    deliver(load_settings(), deadline_s=5)
+    with pytest.raises(UnavailableError):
+        run("test")
+    slack.otherwise = Answer()
+    assert deliver(load_settings(), deadline_s=5).told == 0
+    run("test")
+    assert deliver(load_settings(), deadline_s=5).waiting == 0
+    assert ask("list")["trouble"] == []
+
+
 def test_trouble_with_slack_is_in_the_list_and_in_the_status(home: Settings, slack: FakeSlack) -> None:
     slack.otherwise = Answer(404, "no_service")
     told = load_settings()
