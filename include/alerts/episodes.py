@@ -17,6 +17,9 @@ from include.alerts.store import EPISODES
 
 OPEN, RECOVERED, NOTICE = "open", "recovered", "notice"
 
+CLOSED = "Closed by "
+"""How the note of an incident begins that a person has ended."""
+
 _GRAVE = list(reversed(Severity))
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from include.alerts.episodes import NOTICE, OPEN, Episode, find_newest, find_open, list_open, read_episode
 from include.alerts.kinds import KINDS
 from include.alerts.misspelt import leave_out_misspelt
-from include.alerts.muting import Mute, find_silencer, list_mutes
+from include.alerts.muting import Mute, explains, find_silencer, list_mutes
 from include.alerts.outbox import count_waiting
 from include.alerts.policy import is_switched_on, read_policy
 from include.alerts.slack import Outcome, check_target
@@ -150,6 +150,12 @@ def require_open(settings: Settings, name: str) -> Episode:
     if episode is None or episode.status != OPEN:
         raise no_incident(name)
     return episode
+
+
+def list_unheard(settings: Settings, cause: Episode) -> list[Episode]:
+    """Return the open incidents that one explains, and that nobody was told of for that."""
+    with open_store(settings) as connection:
+        return [each for each in list_open(connection) if each.told_at is None and explains(cause, each)]
 
 
 def ack_episode(settings: Settings, name: str, who: str) -> Episode:

@@ -124,12 +124,16 @@ def close(
     as_json: AsJson = False,
 ) -> None:
     """Say that an incident is over which nothing will find to be: a DAG was deleted, a session never was."""
-    from include.alerts.overview import require_open
+    from include.alerts.episodes import CLOSED
+    from include.alerts.overview import list_unheard, require_open
     from include.alerts.report import report_recovery
 
     settings, who = _recall(), getpass.getuser()
     episode = require_open(settings, name)
-    report_recovery(settings, episode.key, note=f"Closed by {who}: {why}")
+    # The failed run of a session that never was: nobody was told of it, and nobody needs to be.
+    also = list_unheard(settings, episode) if episode.kind == "upload_missing" else []
+    for each in [*also, episode]:
+        report_recovery(settings, each.key, note=f"{CLOSED}{who}: {why}")
     emit({"id": episode.id, "key": episode.key, "closed_by": who}, as_json=as_json,
          render=lambda: out.print(plain(f"{episode.id} {episode.key} is over"), soft_wrap=True))  # fmt: skip
 
