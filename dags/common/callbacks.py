@@ -23,6 +23,12 @@ BLOCKED = "BlockedError: "
 SEVERITIES = {"market_close": "critical", "predict_on_demand": "warning"}
 """Of a failed run: no forecasts, or one person who waits for an answer; all others are errors."""
 
+SESSION = ", session "
+"""Between a failed task and its session."""
+
+MOST_NAMED = 10
+"""Sessions that a recovery names."""
+
 log = logging.getLogger(__name__)
 
 
@@ -79,22 +85,27 @@ def _recover(context: Context) -> None:
 
     settings, dag_id, session = load_settings(), context["dag"].dag_id, _find_session(context)
     note = f"The run of session {session} succeeded." if session else f"{context['run_id']} succeeded."
-    note += _name_left(settings, f"run_failed/{dag_id}", session)
-    report_recovery(settings, f"run_failed/{dag_id}", note=note)
+    for kind in ("run_failed", "gate_refused_session") if dag_id == "market_close" else ("run_failed",):
+        key = f"{kind}/{dag_id}"
+        report_recovery(settings, key, note=note + _name_left(settings, key, session))
     if dag_id == "market_close":
-        report_recovery(settings, "gate_refused_session/market_close", note=note)
         report_recovery(settings, f"upload_missing/{session}", note=note)
         report_recovery(settings, f"forecasts_missing/{session}", note=note)
 
 
 def _name_left(settings: Settings, key: str, session: str | None) -> str:
-    """Say that it was another session that failed, which nobody may have made good."""
+    """Say that other sessions failed too, which nobody may have made good."""
     from include.alerts.overview import find_open_now
 
     failed = find_open_now(settings, key)
-    if failed is None or failed.affected.session in (None, _read_date(session)):
+    if failed is None:
         return ""
-    return f" Session {failed.affected.session}, which failed, has to be run again if it was not."
+    named = {failed.affected.session, *(_read_date(part.partition(SESSION)[2]) for part in failed.parts)}
+    left = sorted(str(each) for each in named - {None, _read_date(session)})
+    if len(left) < 2:
+        return f" Session {left[0]}, which failed, has to be run again if it was not." if left else ""
+    said = ", ".join(left[:MOST_NAMED]) + (f" and {len(left) - MOST_NAMED} more" if len(left) > MOST_NAMED else "")
+    return f" Sessions {said}, which failed, have to be run again if they were not."
 
 
 def _describe_failure(settings: Settings, context: Context, *, is_run: bool) -> Incident:
@@ -156,7 +167,7 @@ def _read_date(session: str | None) -> date | None:
 
 def _name_task(task: Any, session: str | None) -> str:
     mapped = f"[{task.map_index}]" if (task.map_index if task.map_index is not None else -1) >= 0 else ""
-    return f"{task.task_id}{mapped}" + (f", session {session}" if session else "")
+    return f"{task.task_id}{mapped}" + (f"{SESSION}{session}" if session else "")
 
 
 def _link_log(run: str | None, task: Any) -> str | None:

@@ -17,6 +17,9 @@ from include.alerts.store import EPISODES
 
 OPEN, RECOVERED, NOTICE = "open", "recovered", "notice"
 
+CLOSED = "Closed by "
+"""How the note of an incident begins that a person has ended."""
+
 _GRAVE = list(reversed(Severity))
 
 
@@ -137,7 +140,8 @@ def join_episode(connection: Connection, episode: Episode, incident: Incident, n
     """Count a report into its open episode: its parts join, the graver severity stays.
 
     Of one run the first words stand, with what they lack from later ones: a run is reported by each task that failed,
-    then by itself, which knows less. Of another run the newest do.
+    then by itself, which knows less. Of another run the newest do, but none without a cause in place of one: where two
+    runs fail at once, the report of the first run comes after that of the second one's task.
     """
     severity = find_gravest([episode.severity, incident.severity or episode.severity])
     parts = list(dict.fromkeys([*episode.parts, *incident.parts]))[:MOST_PARTS]
@@ -171,7 +175,7 @@ def is_graver(episode: Episode, before: Episode) -> bool:
 
 def _merge(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
     if before["links"]["run"] != now["links"]["run"]:
-        return now
+        return now if now["cause"] or not before["cause"] else before
     filled = {name: before[name] or now[name] for name in ("summary", "cause")}
     for name in ("affected", "links"):
         filled[name] = {each: now[name][each] if value is None else value for each, value in before[name].items()}

@@ -27,6 +27,8 @@ class Kind:
     mutes
         Kinds, or whole keys, that are told only once this is over; {} is what follows the slash in its own key. Behind
         a # stands the one task whose failure it explains: where others failed too, that is told.
+    mutes_as
+        What must follow the slash in its own key for that; anything where it is empty.
     is_on
         Whether it is told where no setting says so; it is kept either way.
     heals
@@ -41,6 +43,7 @@ class Kind:
     severity: Severity
     title: str
     mutes: tuple[str, ...] = ()
+    mutes_as: str = ""
     is_on: bool = True
     heals: bool = True
     unsaid: str = ""
@@ -87,7 +90,7 @@ _INCIDENTS = (
         "An upload is missing",
         ("forecasts_missing", "run_failed/market_close#wait_for_upload"),
     ),
-    Kind("dag_paused", Severity.WARNING, "A DAG is paused", ("forecasts_missing",)),
+    Kind("dag_paused", Severity.WARNING, "A DAG is paused", ("forecasts_missing",), "market_close"),
     Kind("dag_broken", Severity.ERROR, "A DAG file does not parse"),
     Kind("api_server_down", Severity.CRITICAL, "Airflow's API server is down", ("run_failed", *_AIRFLOW_DOWN)),
     Kind("scheduler_down", Severity.CRITICAL, "The scheduler is down", _AIRFLOW_DOWN),

@@ -57,7 +57,10 @@ def find_silencer(episode: Episode, mutes: Collection[Mute], opened: Sequence[Ep
 def explains(cause: Episode, episode: Episode) -> bool:
     """Whether one incident is a consequence of another; where both are about a session, about the same."""
     about = {each.affected.session for each in (cause, episode)} - {None}
-    mutes = [each.format(cause.key.partition("/")[2]) for each in recall_kind(cause.kind).mutes]
+    kind, name = recall_kind(cause.kind), cause.key.partition("/")[2]
+    if kind.mutes_as not in ("", name):
+        return False
+    mutes = [each.format(name) for each in kind.mutes]
     is_listed = any(_covers(each, episode) for each in mutes)
     return is_listed and cause.id != episode.id and len(about) < 2
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,14 +12,14 @@ from sqlalchemy.engine import Connection
 from include.alerts.episodes import NOTICE, OPEN, Episode, find_newest, find_open, list_open, read_episode
 from include.alerts.kinds import KINDS
 from include.alerts.misspelt import leave_out_misspelt
-from include.alerts.muting import Mute, find_silencer, list_mutes
+from include.alerts.muting import Mute, explains, find_silencer, list_mutes
 from include.alerts.outbox import count_waiting
 from include.alerts.policy import is_switched_on, read_policy
 from include.alerts.slack import Outcome, check_target
 from include.alerts.spool import list_spooled
 from include.alerts.store import EPISODES, OUTBOX, open_store, store_file
 from include.alerts.targets import find_target, list_targets
-from include.alerts.trouble import Trouble, find_trouble, list_trouble
+from include.alerts.trouble import Trouble, end_wait, find_trouble, list_trouble
 from include.errors import NotFoundError
 from include.settings import Settings
 
@@ -152,6 +152,12 @@ def require_open(settings: Settings, name: str) -> Episode:
     return episode
 
 
+def list_unheard(settings: Settings, cause: Episode) -> list[Episode]:
+    """Return the open incidents that one explains, and that nobody was told of for that."""
+    with open_store(settings) as connection:
+        return [each for each in list_open(connection) if each.told_at is None and explains(cause, each)]
+
+
 def ack_episode(settings: Settings, name: str, who: str) -> Episode:
     """Note that somebody has an incident in hand: it is told no more until it is over.
 
@@ -181,6 +187,22 @@ def check_slack(settings: Settings, *, timeout_s: float = CHECK_TIMEOUT_S) -> di
     """
     asked = {target.name: check_target(target, timeout_s=timeout_s) for target in list_targets(settings)}
     return {name: "" if each.outcome is Outcome.SENT else each.said for name, each in asked.items()}
+
+
+def ask_again(settings: Settings, places: Collection[str], now: float) -> None:
+    """Let what waits go at once to places that are seen to take messages, whatever they said before.
+
+    Raises
+    ------
+    UnavailableError
+        The database does not answer.
+    """
+    if not has_store(settings):
+        return
+    with open_store(settings) as connection:
+        for target in list_targets(settings):
+            if target.name in places:
+                end_wait(connection, target, now)
 
 
 def has_store(settings: Settings) -> bool:

@@ -64,7 +64,9 @@ def tell_batch(settings: Settings, policy: Policy, batch: Batch, timeout_s: floa
     mention = policy.mentions.get(find_gravest(row.episode.severity for row in batch.rows), "")
     if len(batch.rows) > 1:
         return _post(target, build_digest(batch.rows, mention=mention), first, timeout_s)
-    message = build_message(first, mention=mention, docs_url=settings.docs_url)
+    # An edit is the first message as it would be told now, under the same heading.
+    shown = replace(first, what=What.OPENED) if _is_edit(target, first) else first
+    message = build_message(shown, mention=mention, docs_url=settings.docs_url)
     if _is_edit(target, first) or (target.can_edit and first.what is What.RECOVERED):
         return _change(target, first, message, timeout_s)
     return _post(target, message, first, timeout_s)

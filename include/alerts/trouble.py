@@ -85,6 +85,12 @@ def forget_trouble(connection: Connection, name: str) -> bool:
     return connection.execute(TARGETS.delete().where(TARGETS.c.name == name)).rowcount > 0
 
 
+def end_wait(connection: Connection, target: Target, now: float) -> None:
+    """Let a place that took a message by hand be asked again at once."""
+    mine = (TARGETS.c.name == target.name, TARGETS.c.fingerprint == target.fingerprint, TARGETS.c.blocked_until > now)
+    connection.execute(TARGETS.update().where(*mine).values(blocked_until=now))
+
+
 def _wait(attempt: Attempt, failures: int) -> float:
     if attempt.wait_s is not None:
         return min(max(attempt.wait_s, LEAST_WAIT_S), LONGEST_FAULT_WAIT_S)

@@ -6,6 +6,7 @@ import getpass
 import re
 import time
 import uuid
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -123,12 +124,16 @@ def close(
     as_json: AsJson = False,
 ) -> None:
     """Say that an incident is over which nothing will find to be: a DAG was deleted, a session never was."""
-    from include.alerts.overview import require_open
+    from include.alerts.episodes import CLOSED
+    from include.alerts.overview import list_unheard, require_open
     from include.alerts.report import report_recovery
 
     settings, who = _recall(), getpass.getuser()
     episode = require_open(settings, name)
-    report_recovery(settings, episode.key, note=f"Closed by {who}: {why}")
+    # The failed run of a session that never was: nobody was told of it, and nobody needs to be.
+    also = list_unheard(settings, episode) if episode.kind == "upload_missing" else []
+    for each in [*also, episode]:
+        report_recovery(settings, each.key, note=f"{CLOSED}{who}: {why}")
     emit({"id": episode.id, "key": episode.key, "closed_by": who}, as_json=as_json,
          render=lambda: out.print(plain(f"{episode.id} {episode.key} is over"), soft_wrap=True))  # fmt: skip
 
@@ -165,13 +170,17 @@ def unmute(key: Muted, as_json: AsJson = False) -> None:
 
 @app.command("test")
 def send_test_message(as_json: AsJson = False) -> None:
-    """Send a message to each place that messages go to, and say which of them took it."""
+    """Send a message to each place that messages go to, and say which took it: what waits for that one goes at once."""
+    from include.alerts.overview import ask_again
     from include.alerts.tell import send_test
 
-    told = send_test(_recall(), uuid.uuid4().hex[:10], timeout_s=_TEST_S)
+    settings = _recall()
+    told = send_test(settings, uuid.uuid4().hex[:10], timeout_s=_TEST_S)
     if not told:
         rule = "Slack must be set: CLOSECAST_SLACK_WEBHOOK_URL, or a bot's token and channel (docs/alerts.md)"
         raise InputError(rule)
+    with suppress(UnavailableError):  # what waits is asked for again all the same, later
+        ask_again(settings, [name for name, fault in told.items() if not fault], time.time())
     if faults := [f"{name}: {fault}" for name, fault in told.items() if fault]:
         raise UnavailableError("Slack must take the message", value=", ".join(faults))
     emit({"places": list(told)}, as_json=as_json, render=lambda: out.print(plain(f"sent to {', '.join(told)}")))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import date, datetime
 
 from include.alerts.incidents import Affected, Incident, Links
+from include.alerts.overview import has_store
 from include.alerts.report import report_incident
 from include.errors import ClosecastError
 from include.ingest.arrival import is_session_here
@@ -34,7 +35,13 @@ def describe_missing_forecasts(session: date, cause: str, *, links: Links | None
 
 
 def report_late(settings: Settings, session: date, *, run: str | None = None) -> str | None:
-    """Report that a session's forecasts are late, or that its upload is; return the kind, None where they are out."""
+    """Report that a session's forecasts are late, or that its upload is.
+
+    Returns
+    -------
+    str | None
+        The kind; None where the forecasts are out, or a person has closed that incident.
+    """
     if (settings.published / f"{session}.csv").is_file():
         return None
     said, links = (
@@ -45,8 +52,19 @@ def report_late(settings: Settings, session: date, *, run: str | None = None) ->
         incident = describe_missing_forecasts(session, f"{said} Its upload is here.", links=links)
     else:
         incident = describe_missing_upload(session, f"{said} Neither the inbox nor the lake has it.", links=links)
+    if _is_closed(settings, incident.key):
+        return None
     report_incident(settings, incident)
     return incident.kind
+
+
+def _is_closed(settings: Settings, key: str) -> bool:
+    from include.watchdog.told import read_closed
+
+    try:
+        return has_store(settings) and key in read_closed(settings)
+    except ClosecastError:  # a store that does not answer closes nothing
+        return False
 
 
 def _has_upload(settings: Settings, session: date) -> bool:

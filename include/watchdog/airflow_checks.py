@@ -13,8 +13,9 @@ from include.alerts.incidents import Affected, Incident, Links, Severity
 from include.alerts.links import link_run
 from include.watchdog.airflow_facts import DagFacts, ParseFault, RunFacts, TaskFacts
 from include.watchdog.findings import Findings, Sighting, judge_kinds
+from include.watchdog.session_checks import MISSING_UPLOAD
 
-CLOSE = "market_close"
+CLOSE, WAIT = "market_close", "wait_for_upload"
 PAUSED, BROKEN, STUCK, FAILED = "dag_paused", "dag_broken", "run_stuck", "run_failed"
 
 LOOKS = 2
@@ -94,6 +95,7 @@ def check_untold(
     *,
     now: datetime,
     told: Mapping[str, datetime],
+    closed: Collection[str] = (),
     pages: str | None = None,
 ) -> Findings:
     """Find failures that no callback has told of.
@@ -106,17 +108,29 @@ def check_untold(
         Aware.
     told
         By DAG: when people were last told that it failed. It covers what failed until then.
+    closed
+        Keys that a person has closed. Where it is that of a session's upload, its run failed since it waited for it.
     pages
         Airflow's address as people reach it.
     """
     untold: dict[str, list[RunFacts | TaskFacts]] = {}
-    failed: list[RunFacts | TaskFacts] = [*tasks, *runs]
-    for each in failed:
+    runs, tasks = list(runs), list(tasks)
+    for each in _leave_out_waits(runs, tasks, closed):
         if each.ended_at is None or now - each.ended_at < CALLBACK_TIME:
             continue
         if each.dag_id not in told or told[each.dag_id] < each.ended_at:
             untold.setdefault(each.dag_id, []).append(each)
     return Findings(tuple(Sighting(_describe_untold(dag_id, found, pages)) for dag_id, found in sorted(untold.items())))
+
+
+def _leave_out_waits(
+    runs: Sequence[RunFacts], tasks: Sequence[TaskFacts], closed: Collection[str]
+) -> list[RunFacts | TaskFacts]:
+    """Leave out what failed by waiting for an upload that, as a person has said, will not come."""
+    idle = {(each.dag_id, each.run_id) for each in runs if f"{MISSING_UPLOAD}/{each.session}" in closed}
+    idle -= {(each.dag_id, each.run_id) for each in tasks if each.task_id != WAIT}
+    failed: list[RunFacts | TaskFacts] = [*tasks, *runs]
+    return [each for each in failed if (each.dag_id, each.run_id) not in idle]
 
 
 def _describe_untold(dag_id: str, failed: Sequence[RunFacts | TaskFacts], pages: str | None) -> Incident:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 from include.alerts.incidents import Incident
 from include.errors import InputError
+from include.files import write_atomically
 from include.settings import Settings
 from include.system.environment import airflow_database
 from include.system.state import State, load_state, supervisor_of
@@ -43,7 +46,10 @@ SLEPT = timedelta(minutes=5)
 
 
 class Outlook:
-    """Reads and judges; remembers how often each service had been started again, and the calendar's closes."""
+    """Reads and judges; remembers how often each service had been started again, and the calendar's closes.
+
+    A process that stays gives a file as `memory`, so that who is started after its death goes on from there.
+    """
 
     def __init__(
         self,
@@ -51,13 +57,14 @@ class Outlook:
         *,
         start_grace_s: float = START_GRACE_S,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        memory: Path | None = None,
     ) -> None:
         self._settings, self._start_grace_s, self._clock = settings, start_grace_s, clock
         self._begun = time.monotonic()
         self._begun_at = self._looked_at = clock()
         self._awake_since: datetime | None = None
-        self._restarts: dict[str, int] = {}
-        self._instance: str | None = None
+        self._memory = memory
+        self._instance, self._restarts = _recall_restarts(memory)
         self._closes: list[Close] = []
         self._closes_due = 0.0
 
@@ -128,8 +135,16 @@ class Outlook:
         found = check_services(
             services, ask_services(services), before=before, database_problem=problem, known_keys=known
         )
-        self._instance, self._restarts = instance, {service.name: service.restarts for service in services}
+        self._note_restarts(instance, {service.name: service.restarts for service in services})
         return found
+
+    def _note_restarts(self, instance: str | None, restarts: dict[str, int]) -> None:
+        """Keep how often each was started: a death that is mended while this process is dead itself is told too."""
+        is_new = (instance, restarts) != (self._instance, self._restarts)
+        self._instance, self._restarts = instance, restarts
+        if is_new and self._memory is not None:
+            with suppress(OSError):  # a full disk is told of, and ends no look
+                write_atomically(self._memory, json.dumps({"instance": instance, "restarts": restarts}))
 
     def _judge_age(self, since: datetime, known: frozenset[str]) -> Findings:
         now, newest = self._clock(), find_newest_published(self._settings)
@@ -161,6 +176,15 @@ def find_newest_published(settings: Settings) -> date | None:
         with suppress(ValueError):
             found.append(date.fromisoformat(path.stem))
     return max(found, default=None)
+
+
+def _recall_restarts(memory: Path | None) -> tuple[str | None, dict[str, int]]:
+    """Read what an earlier process has seen; nothing where the file makes no sense."""
+    try:
+        found = json.loads(memory.read_text()) if memory else {}
+        return found.get("instance"), {str(name): int(count) for name, count in found.get("restarts", {}).items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None, {}
 
 
 def _find_unread(problem: str) -> Findings:

@@ -21,7 +21,7 @@ from include.watchdog import airflow_checks, airflow_facts, session_checks
 from include.watchdog.findings import Check, Findings, run_checks
 from include.watchdog.looks import recall_looks, remember_looks
 from include.watchdog.session_facts import read_sessions
-from include.watchdog.told import read_open_keys, read_told
+from include.watchdog.told import read_closed, read_open_keys, read_told
 
 FAILURES_SINCE = timedelta(hours=24)
 """Older failures are not looked for: a new installation over an old database would tell of all that ever failed."""
@@ -60,7 +60,7 @@ def watch_system(settings: Settings, now: datetime) -> Patrol:
     if state is None:
         raise UnavailableError("the system must run to be looked at", place=str(settings.run_dir))
     looks, open_keys = recall_looks(settings), read_open_keys(settings)
-    look = _Look(settings, state, now, looks.known_keys(open_keys))
+    look = _Look(settings, state, now, looks.known_keys(open_keys), read_closed(settings) - open_keys)
     findings, unread = run_checks(look.list_checks())
     news = looks.take(findings, open_keys)
     for incident in news.incidents:
@@ -79,6 +79,7 @@ class _Look:
     state: State
     now: datetime
     known: frozenset[str]
+    closed: frozenset[str]
 
     def list_checks(self) -> dict[str, Check]:
         return {
@@ -120,6 +121,7 @@ class _Look:
             airflow_facts.read_failed_tasks(self._api, since=since),
             now=self.now,
             told=self._told,
+            closed=self.closed,
             pages=self.settings.airflow_url,
         )
 
@@ -132,4 +134,4 @@ class _Look:
         begun = datetime.fromisoformat(self.state.started_at)
         also = session_checks.list_known_sessions(self.known)
         facts = read_sessions(self.settings, self.now, since=begun, also=also)
-        return session_checks.check_sessions(facts, now=self.now, known_keys=self.known)
+        return session_checks.check_sessions(facts, now=self.now, known_keys=self.known, closed=self.closed)

@@ -22,7 +22,9 @@ FORECAST_LOOKS = 2
 """An upload that came late is forecast within seconds: the second look sees whether it was."""
 
 
-def check_sessions(facts: Sequence[SessionFacts], *, now: datetime, known_keys: Collection[str]) -> Findings:
+def check_sessions(
+    facts: Sequence[SessionFacts], *, now: datetime, known_keys: Collection[str], closed: Collection[str] = ()
+) -> Findings:
     """Judge sessions that are due.
 
     Parameters
@@ -34,9 +36,12 @@ def check_sessions(facts: Sequence[SessionFacts], *, now: datetime, known_keys: 
     known_keys
         Of incidents that are open or were sighted; only those of the sessions in `facts` are healed. Where people know
         already that the close has failed, missing forecasts are no news.
+    closed
+        Keys that a person has closed: they are not reported again.
     """
     is_explained = CLOSE_FAILED in known_keys
-    sightings = [sighting for each in facts if (sighting := _judge(each, now, is_explained=is_explained))]
+    found = [sighting for each in facts if (sighting := _judge(each, now, is_explained=is_explained))]
+    sightings = [each for each in found if each.incident.key not in closed]
     seen = {each.incident.key for each in sightings}
     judged = {
         f"{kind}/{each.due.session}"

@@ -46,7 +46,8 @@ class Watcher:
     """Looks, tells, and pings until it is told to stop."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings, self._outlook = settings, Outlook(settings)
+        self._settings = settings
+        self._outlook = Outlook(settings, memory=settings.run_dir / "watcher.json")
         self._looks = Looks(wells=WELL_LOOKS)
         self._open_keys: frozenset[str] = frozenset()
         self._reported: dict[str, float] = {}

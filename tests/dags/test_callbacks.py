@@ -87,6 +87,34 @@ def test_the_session_itself_done_again_leaves_nothing_to_do(home: Settings) -> N
     assert over.note == "The run of session 2018-06-01 succeeded."
 
 
+def test_the_good_run_names_every_other_session_that_failed(home: Settings) -> None:
+    for session in ("2018-06-01", "2018-06-02", "2018-06-03"):
+        report_task_failure(make_context(partition_key=session, exception=ValueError("no price")))
+    report_run_success(make_context(partition_key="2018-06-03"))
+    (over,) = read_overview(home, 0.0, every=True).episodes
+    again = "Sessions 2018-06-01, 2018-06-02, which failed, have to be run again if they were not."
+    assert over.note == f"The run of session 2018-06-03 succeeded. {again}"
+
+
+def test_a_refused_session_that_another_ones_good_run_ends_is_named(home: Settings) -> None:
+    report_task_failure(make_context(task_id="validate", exception=RuntimeError("BlockedError: 3 expectations failed")))
+    report_run_success(make_context(partition_key="2018-06-02"))
+    (over,) = read_overview(home, 0.0, every=True).episodes
+    assert (over.note or "").endswith("Session 2018-06-01, which failed, has to be run again if it was not.")
+
+
+def test_of_two_runs_that_fail_at_once_a_cause_stays(home: Settings) -> None:
+    """Each run is reported after both tasks, and knows less than they."""
+    first, second = ({"run_id": f"r-{each}", "partition_key": each} for each in ("2018-06-01", "2018-06-02"))
+    for each in (first, second):
+        report_task_failure(make_context(**each, exception=ValueError("no price")))
+    for each in (second, first):
+        report_run_failure(make_context(**each))
+    (found,) = read_open(home)
+    assert (found.summary, found.cause) == ("market_close failed, session 2018-06-02", "score: ValueError: no price")
+    assert found.parts == ("score, session 2018-06-01", "score, session 2018-06-02")
+
+
 def test_a_session_that_its_gate_refused_is_an_incident_of_its_own_with_its_page(home: Settings) -> None:
     report_task_failure(make_context(task_id="validate", exception=RuntimeError("BlockedError: 3 expectations failed")))
     (found,) = read_open(home)

@@ -311,6 +311,7 @@ def test_a_bot_edits_its_message_and_tells_the_end_below_it(settings: Settings, 
         keep(told, Notice("test/1", "test", "words"), clock.now)
         drain(told, clock)
     opened, edited, over, below, notice = slack.calls
+    assert edited.body["text"] == opened.body["text"]  # and not "More of it" of a message that stands alone
     assert [call.method for call in slack.calls] == [
         "chat.postMessage",
         "chat.update",

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from include.alerts.deliver import deliver
 from include.alerts.episodes import Episode, find_newest, list_open
 from include.alerts.incidents import Affected, Incident, Links, Notice, Recovery, Report, Severity
+from include.alerts.muting import explains
 from include.alerts.outbox import What, list_waiting, mark_sent
 from include.alerts.record import EDIT_AFTER_S, MORE_AFTER_S, SETTLES_S, record
 from include.alerts.report import report_incident, report_recovery, tell_notice
@@ -155,6 +156,17 @@ def test_what_outlasts_its_cause_is_told_once_it_has_had_time_to_heal(settings: 
     keep(settings, Recovery("scheduler_down/scheduler"), NOON + 90)
     keep(settings, Recovery(KEY), NOON + 91)
     assert waiting(settings) == [(What.RECOVERED, NOON + 60), (What.OPENED, due)]
+
+
+@pytest.mark.parametrize(("dag_id", "is_muted"), [("market_close", True), ("maintain_lake", False)])
+def test_a_pause_mutes_missing_forecasts_where_it_is_of_the_dag_that_makes_them(
+    settings: Settings, dag_id: str, is_muted: bool
+) -> None:
+    keep(settings, make_incident(f"dag_paused/{dag_id}"))
+    keep(settings, make_incident("forecasts_missing/2018-06-01"))
+    with open_store(settings) as connection:
+        cause, missing = list_open(connection)
+    assert explains(cause, missing) is is_muted
 
 
 def test_a_refused_session_mutes_the_failure_of_its_own_dag_alone(settings: Settings) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from datetime import date
 from typing import Any
 
 import pytest
@@ -12,9 +13,9 @@ import typer
 from typer.testing import CliRunner
 
 from include.alerts.deliver import deliver
-from include.alerts.incidents import Recovery
+from include.alerts.incidents import Affected, Recovery
 from include.alerts.record import record
-from include.alerts.report import report_incident
+from include.alerts.report import report_incident, report_recovery
 from include.alerts.store import open_store, store_file
 from include.commands import alerts
 from include.commands.doctor import doctor
@@ -23,6 +24,7 @@ from include.errors import ClosecastError, InputError, NotFoundError, Unavailabl
 from include.settings import Settings, load_settings
 from include.status import read_status
 from include.system.state import state_file
+from include.watchdog.told import read_closed
 from tests.fakes import Answer, FakeSlack
 from tests.include.alerts.scenes import make_incident
 
@@ -143,6 +145,24 @@ def test_what_nothing_finds_to_be_over_is_closed_by_hand(home: Settings, slack: 
         run("close", name, "--why", "twice")
 
 
+def test_a_session_that_never_was_is_closed_with_the_run_that_waited_for_it(home: Settings, slack: FakeSlack) -> None:
+    key, session = "upload_missing/2018-06-01", Affected(date(2018, 6, 1))
+    report_incident(load_settings(), make_incident(key, affected=session))
+    waited = make_incident(parts=("wait_for_upload",), affected=session)
+    report_incident(load_settings(), waited, is_complete=True)
+    report_incident(load_settings(), make_incident("run_failed/retrain_weekly"))
+    run("close", key, "--why", "a holiday")
+    assert [each["key"] for each in ask("list")["incidents"]] == ["run_failed/retrain_weekly"]
+    assert not any("market_close" in post["text"] for post in slack.posts)
+    assert read_closed(load_settings()) == {key}
+
+
+def test_what_ended_by_itself_is_not_closed(home: Settings) -> None:
+    report_incident(load_settings(), make_incident("upload_missing/2018-06-01"))
+    report_recovery(load_settings(), "upload_missing/2018-06-01", note="The run of session 2018-06-01 succeeded.")
+    assert read_closed(load_settings()) == frozenset()
+
+
 def test_what_is_muted_waits_until_it_is_not(home: Settings, slack: FakeSlack) -> None:
     run("mute", "run_failed", "--for", "2h", "--why", "known")
     report_incident(load_settings(), make_incident())
@@ -180,6 +200,20 @@ def test_a_test_message_says_where_it_went_or_what_is_wrong(home: Settings, slac
     slack.otherwise = Answer(403, "invalid_token")
     with pytest.raises(UnavailableError, match="webhook: 403 invalid_token"):
         run("test")
+
+
+def test_a_test_message_that_slack_takes_lets_what_waits_go_at_once(home: Settings, slack: FakeSlack) -> None:
+    """A bot was invited into its channel: no setting has changed, and nothing else asks for up to an hour."""
+    slack.otherwise = Answer(404, "channel_not_found")
+    report_incident(load_settings(), make_incident(parts=()))
+    deliver(load_settings(), deadline_s=5)
+    with pytest.raises(UnavailableError):
+        run("test")
+    slack.otherwise = Answer()
+    assert deliver(load_settings(), deadline_s=5).told == 0
+    run("test")
+    assert deliver(load_settings(), deadline_s=5).waiting == 0
+    assert ask("list")["trouble"] == []
 
 
 def test_trouble_with_slack_is_in_the_list_and_in_the_status(home: Settings, slack: FakeSlack) -> None:

@@ -82,6 +82,14 @@ def test_a_failure_that_nobody_was_told_of_is_told_once_with_its_tasks():
     assert keys(check_untold(runs, tasks, now=NOW, told={"retrain_weekly": ago(3)})) == ["run_failed/market_close"]
 
 
+def test_a_run_that_waited_for_an_upload_which_a_person_has_closed_is_no_news():
+    closed = {"upload_missing/2026-11-19"}
+    runs, waits = [run(10, state="failed")], [failed_task(10, "wait_for_upload")]
+    assert keys(check_untold(runs, waits, now=NOW, told={}, closed=closed)) == []
+    assert keys(check_untold(runs, waits, now=NOW, told={}, closed={"upload_missing/2026-11-18"}))
+    assert keys(check_untold(runs, [*waits, failed_task(9, "score")], now=NOW, told={}, closed=closed))
+
+
 def test_a_callback_has_a_minute():
     assert keys(check_untold([run(0.9, state="failed")], [failed_task(0.95, "score")], now=NOW, told={})) == []
 

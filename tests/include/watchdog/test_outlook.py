@@ -1,6 +1,7 @@
 """What the watcher looks at where no supervisor runs: a container, or another machine than Airflow's."""
 
 import os
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -106,3 +107,23 @@ def test_a_state_that_cannot_be_read_is_told_and_the_disk_is_looked_at_all_the_s
     state_file(settings.run_dir).write_text(left)
     full = settings.model_copy(update={"disk_free_mb": 10**9})
     assert look(Outlook(full)) == {"disk_full/home", "watch_failed/state"}
+
+
+def test_a_death_that_was_mended_while_the_watcher_was_dead_is_seen_by_the_next_one(settings, airflow):
+    prepare_home(settings)
+    memory = settings.run_dir / "watcher.json"
+    state = make_state(airflow.url)
+
+    def look_anew(instance, restarts, **given):
+        mlflow = replace(state.components["mlflow"], url=f"{airflow.url}/health", restarts=restarts)
+        components = state.components | {"mlflow": mlflow}
+        write_state(settings.run_dir, replace(state, instance=instance, components=components))
+        return "mlflow_down/mlflow" in look(Outlook(settings, **given))
+
+    assert not look_anew("one", 2, memory=memory)
+    assert not look_anew("one", 3)  # a look by hand neither knows nor notes
+    assert look_anew("one", 3, memory=memory)
+    assert not look_anew("one", 3, memory=memory)
+    assert not look_anew("two", 4, memory=memory)
+    memory.write_text("[]")
+    assert not look_anew("two", 5, memory=memory)

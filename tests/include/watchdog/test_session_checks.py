@@ -118,6 +118,13 @@ def test_a_session_heals_by_what_it_has(has_upload, has_forecasts, healed):
     assert check_sessions(facts, now=CLOSE + 9 * HOUR, known_keys=known).healed == healed
 
 
+def test_what_a_person_has_closed_is_not_reported_again_and_the_rest_is():
+    late = {"now": CLOSE + 9 * HOUR, "known_keys": frozenset()}
+    assert check_sessions([SessionFacts(DUE, False, False)], **late, closed={UPLOAD}).sightings == ()
+    (found,) = check_sessions([SessionFacts(DUE, True, False)], **late, closed={UPLOAD}).sightings
+    assert found.incident.key == FORECASTS
+
+
 def test_a_close_that_failed_says_why_there_are_no_forecasts_but_not_why_no_upload():
     facts, now = [SessionFacts(DUE, has_upload=True, has_forecasts=False)], CLOSE + 9 * HOUR
     assert check_sessions(facts, now=now, known_keys={"run_failed/market_close"}) == check_sessions(
