@@ -84,6 +84,9 @@ def _recover(context: Context) -> None:
     from include.settings import load_settings
 
     settings, dag_id, session = load_settings(), context["dag"].dag_id, _find_session(context)
+    if dag_id == "market_close" and session and not (settings.published / f"{session}.csv").is_file():
+        log.warning("session %s: a run whose tasks were skipped ends well, and mends nothing", session)
+        return
     note = f"The run of session {session} succeeded." if session else f"{context['run_id']} succeeded."
     for kind in ("run_failed", "gate_refused_session") if dag_id == "market_close" else ("run_failed",):
         key = f"{kind}/{dag_id}"

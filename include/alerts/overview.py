@@ -9,7 +9,17 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from include.alerts.episodes import NOTICE, OPEN, Episode, find_newest, find_open, list_open, read_episode
+from include.alerts.episodes import (
+    CLOSED,
+    NOTICE,
+    OPEN,
+    RECOVERED,
+    Episode,
+    find_newest,
+    find_open,
+    list_open,
+    read_episode,
+)
 from include.alerts.kinds import KINDS
 from include.alerts.misspelt import leave_out_misspelt
 from include.alerts.muting import Mute, explains, find_silencer, list_mutes
@@ -24,6 +34,8 @@ from include.errors import NotFoundError
 from include.settings import Settings
 
 CHECK_TIMEOUT_S = 5.0
+MISSES = ("upload_missing", "forecasts_missing")
+"""Kinds whose key names a session."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +182,22 @@ def ack_episode(settings: Settings, name: str, who: str) -> Episode:
     with open_store(settings, name) as connection:
         connection.execute(EPISODES.update().where(EPISODES.c.id == episode.id).values(acked_by=who))
     return episode
+
+
+def read_closed(settings: Settings) -> frozenset[str]:
+    """Return the keys of sessions' incidents that a person has closed: one that never was has no upload for ever.
+
+    Raises
+    ------
+    UnavailableError
+        The database does not answer.
+    """
+    if not has_store(settings):
+        return frozenset()
+    by_hand = EPISODES.c.note.like(f"{CLOSED}%")
+    query = sa.select(EPISODES.c.key).where(EPISODES.c.kind.in_(MISSES), EPISODES.c.status == RECOVERED, by_hand)
+    with open_store(settings) as connection:
+        return frozenset(connection.execute(query).scalars())
 
 
 def no_incident(name: str) -> NotFoundError:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 
+from include.alerts.overview import read_closed
 from include.alerts.report import report_incident, report_recovery
 from include.errors import UnavailableError
 from include.settings import Settings
@@ -21,7 +22,7 @@ from include.watchdog import airflow_checks, airflow_facts, session_checks
 from include.watchdog.findings import Check, Findings, run_checks
 from include.watchdog.looks import recall_looks, remember_looks
 from include.watchdog.session_facts import read_sessions
-from include.watchdog.told import read_closed, read_open_keys, read_told
+from include.watchdog.told import read_open_keys, read_told
 
 FAILURES_SINCE = timedelta(hours=24)
 """Older failures are not looked for: a new installation over an old database would tell of all that ever failed."""

@@ -11,17 +11,13 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 
 from include.alerts.deliver import UNASKED_S
-from include.alerts.episodes import CLOSED, RECOVERED, list_open
+from include.alerts.episodes import list_open
 from include.alerts.store import EPISODES, open_store
 from include.alerts.trouble import list_trouble
 from include.settings import Settings
 
 FAILURES = ("run_failed", "gate_refused_session")
 """Kinds whose key names a DAG that failed."""
-
-
-MISSES = ("upload_missing", "forecasts_missing")
-"""Kinds whose key names a session."""
 
 
 def read_open_keys(settings: Settings) -> frozenset[str]:
@@ -34,14 +30,6 @@ def read_open_keys(settings: Settings) -> frozenset[str]:
     """
     with open_store(settings) as connection:
         return frozenset(each.key for each in list_open(connection))
-
-
-def read_closed(settings: Settings) -> frozenset[str]:
-    """Return the keys that a person has closed: a session that never was stays without its upload for ever."""
-    by_hand = EPISODES.c.note.like(f"{CLOSED}%")
-    query = sa.select(EPISODES.c.key).where(EPISODES.c.kind.in_(MISSES), EPISODES.c.status == RECOVERED, by_hand)
-    with open_store(settings) as connection:
-        return frozenset(connection.execute(query).scalars())
 
 
 def read_told(settings: Settings) -> Mapping[str, datetime]:

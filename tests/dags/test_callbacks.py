@@ -47,6 +47,13 @@ def read_open(settings: Settings) -> list[Episode]:
         return list_open(connection)
 
 
+def succeed(settings: Settings, session: str = "2018-06-01") -> None:
+    """Publish a session, as a good run has before it is reported."""
+    settings.published.mkdir(parents=True, exist_ok=True)
+    (settings.published / f"{session}.csv").touch()
+    report_run_success(make_context(partition_key=session))
+
+
 def test_a_task_and_its_run_are_one_incident(home: Settings) -> None:
     report_task_failure(make_context(exception=ValueError("no price")))
     report_run_failure(make_context(task_id="score", reason="task_failure"))
@@ -73,7 +80,7 @@ def test_a_run_of_which_airflow_knows_nothing_more_is_reported_all_the_same(home
 
 def test_the_good_run_ends_it_and_says_which_it_was(home: Settings) -> None:
     report_task_failure(make_context(exception=ValueError("no price")))
-    report_run_success(make_context(partition_key="2018-06-02"))
+    succeed(home, "2018-06-02")
     assert read_open(home) == []
     (over,) = read_overview(home, 0.0, every=True).episodes
     again = "Session 2018-06-01, which failed, has to be run again if it was not."
@@ -82,15 +89,22 @@ def test_the_good_run_ends_it_and_says_which_it_was(home: Settings) -> None:
 
 def test_the_session_itself_done_again_leaves_nothing_to_do(home: Settings) -> None:
     report_task_failure(make_context(exception=ValueError("no price")))
-    report_run_success(make_context())
+    succeed(home)
     (over,) = read_overview(home, 0.0, every=True).episodes
     assert over.note == "The run of session 2018-06-01 succeeded."
+
+
+def test_a_run_that_ends_well_and_has_published_nothing_mends_nothing(home: Settings) -> None:
+    """Its tasks were skipped: it was marked as failed while it waited, and only that was cleared."""
+    report_task_failure(make_context(exception=ValueError("no price")))
+    report_run_success(make_context())
+    assert [each.key for each in read_open(home)] == ["run_failed/market_close"]
 
 
 def test_the_good_run_names_every_other_session_that_failed(home: Settings) -> None:
     for session in ("2018-06-01", "2018-06-02", "2018-06-03"):
         report_task_failure(make_context(partition_key=session, exception=ValueError("no price")))
-    report_run_success(make_context(partition_key="2018-06-03"))
+    succeed(home, "2018-06-03")
     (over,) = read_overview(home, 0.0, every=True).episodes
     again = "Sessions 2018-06-01, 2018-06-02, which failed, have to be run again if they were not."
     assert over.note == f"The run of session 2018-06-03 succeeded. {again}"
@@ -98,7 +112,7 @@ def test_the_good_run_names_every_other_session_that_failed(home: Settings) -> N
 
 def test_a_refused_session_that_another_ones_good_run_ends_is_named(home: Settings) -> None:
     report_task_failure(make_context(task_id="validate", exception=RuntimeError("BlockedError: 3 expectations failed")))
-    report_run_success(make_context(partition_key="2018-06-02"))
+    succeed(home, "2018-06-02")
     (over,) = read_overview(home, 0.0, every=True).episodes
     assert (over.note or "").endswith("Session 2018-06-01, which failed, has to be run again if it was not.")
 
@@ -121,7 +135,7 @@ def test_a_session_that_its_gate_refused_is_an_incident_of_its_own_with_its_page
     assert found.key == "gate_refused_session/market_close"
     assert found.links.data_docs == "https://airflow.example/data-docs/session/2018-06-01"
     report_run_failure(make_context(task_id="validate"))
-    report_run_success(make_context())
+    succeed(home)
     assert read_open(home) == []
 
 

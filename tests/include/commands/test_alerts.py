@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from include.alerts.deliver import deliver
 from include.alerts.incidents import Affected, Recovery
+from include.alerts.overview import read_closed
 from include.alerts.record import record
 from include.alerts.report import report_incident, report_recovery
 from include.alerts.store import open_store, store_file
@@ -24,7 +25,6 @@ from include.errors import ClosecastError, InputError, NotFoundError, Unavailabl
 from include.settings import Settings, load_settings
 from include.status import read_status
 from include.system.state import state_file
-from include.watchdog.told import read_closed
 from tests.fakes import Answer, FakeSlack
 from tests.include.alerts.scenes import make_incident
 
