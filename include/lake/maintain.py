@@ -26,7 +26,6 @@ from include.lake.tables import (
     SCORING_RUNS,
     UPLOADS,
     VALIDATIONS,
-    Table,
     find_table,
     lock_lake,
 )
@@ -99,9 +98,10 @@ def maintain_lake(settings: Settings, *, dry_run: bool = False, now: datetime | 
         return MaintenanceReport(dry_run, _that_merge(compactions), planned, now, clock)
     with explain_disk("the lake", str(settings.lake)), lock_lake(settings.lake):
         recover_lake(settings.lake)
-        removals = _clean(settings, tables, now)  # first: a full disk has no room for merged files
         compactions = [compact_table(settings.lake, table) for table in tables]
-        removals += _clean(settings, tables, now)
+        removals = plan_removals(settings, tables, now=now)
+        for removal in removals:
+            _carry_out(removal)
     return MaintenanceReport(dry_run, _that_merge(compactions), removals, now, clock)
 
 
@@ -113,13 +113,6 @@ def bound_clock(lake: Path, clock: datetime) -> datetime:
     """
     newest = max((row["finished_at"] for row in read_operations(lake)), default=clock)
     return min(clock, newest + CLOCK_SLACK)
-
-
-def _clean(settings: Settings, tables: list[Table], now: datetime) -> list[Removal]:
-    removals = plan_removals(settings, tables, now=now)
-    for removal in removals:
-        _carry_out(removal)
-    return removals
 
 
 def _carry_out(removal: Removal) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 from datetime import UTC, date, datetime, timedelta
@@ -11,8 +10,7 @@ from pathlib import Path
 import pytest
 from deltalake import DeltaTable
 
-from include.errors import ClosecastError, NotFoundError, UnavailableError
-from include.lake import maintain
+from include.errors import ClosecastError, NotFoundError
 from include.lake.asof import bars_as_of
 from include.lake.maintain import bound_clock, maintain_lake
 from include.lake.tables import BARS, append_rows, table_version
@@ -75,21 +73,6 @@ def test_beyond_the_window_only_the_version_in_force_stays(home: Settings) -> No
     with pytest.raises(NotFoundError, match="audit_window_days"):
         closes(home, 0)
     assert maintain_lake(home, dry_run=True, now=later).removals == []
-
-
-def test_what_may_go_is_gone_before_a_full_disk_stops_the_merging(
-    home: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def find_no_room(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    later = datetime.now(UTC) + timedelta(days=401)
-    planned = maintain_lake(home, dry_run=True, now=later).removals
-    monkeypatch.setattr(maintain, "compact_table", find_no_room)
-    with pytest.raises(UnavailableError, match="room"):
-        maintain_lake(home, now=later)
-    assert planned
-    assert not any(removal.path.exists() for removal in planned)
 
 
 def test_a_clock_that_is_far_ahead_of_the_uploads_removes_no_history(settings: Settings) -> None:
