@@ -1,7 +1,7 @@
 """Pages inside Airflow's web server, to those who are logged in: what the apps of Data Docs and of reports share.
 
 Airflow mounts a plugin's app without its login, so every route asks for the user itself, and sends a browser that has
-none to the login page. A page may run no script (see `include.quality.docs`).
+none to the login page. A page may run no script (see `include.quality.page`).
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def send_text(page: str) -> Response:
 
 
 def _write_headers() -> dict[str, str]:
-    from include.quality.docs import POLICY
+    from include.quality.page import POLICY
 
     return {
         "Content-Security-Policy": f"{POLICY}; sandbox",

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.resources import files
 
 from include.alerts.episodes import OPEN, RECOVERED, Episode
 from include.alerts.kinds import recall_kind
@@ -16,9 +15,8 @@ from include.alerts.messages import write_duration
 from include.alerts.overview import Overview, describe_state, read_overview
 from include.alerts.targets import list_targets
 from include.alerts.text import flatten, shorten_cause
-from include.console import show_controls
 from include.errors import InputError
-from include.quality.docs import POLICY
+from include.quality.page import draw_page
 from include.settings import Settings
 
 MOST_ROWS = 200
@@ -51,17 +49,12 @@ def draw_incidents(settings: Settings, now: float) -> str:
     UnavailableError
         The database of incidents does not answer.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     found = read_overview(settings, now, every=True, most=MOST_ROWS)
     opened = read_overview(settings, now, most=MOST_ROWS)
-    environment = Environment(
-        loader=PackageLoader("include.monitoring", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    environment.filters |= {"seen": show_controls, "moment": _write_moment}
-    return environment.get_template("incidents_page.j2").render(
-        policy=POLICY,
-        style=files("include.quality").joinpath("data_docs.css").read_text(encoding="utf-8"),
+    return draw_page(
+        "include.monitoring",
+        "incidents_page.j2",
+        filters={"moment": _write_moment},
         now=now,
         found=opened,
         slack=_describe_slack(settings, found),

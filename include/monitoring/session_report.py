@@ -10,13 +10,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pyarrow.compute as pc
 
-from include.console import show_controls
 from include.errors import NotFoundError
 from include.files import write_atomically
 from include.lake.catalog import find_committed
@@ -30,7 +28,7 @@ from include.monitoring.messages import describe_began
 from include.monitoring.signals import INPUTS, Signals
 from include.monitoring.skill import Skill, SkillReport, read_skill, settled_sessions
 from include.monitoring.watch import read_breaches, read_signals
-from include.quality.docs import POLICY
+from include.quality.page import draw_page
 from include.quality.reference import find_reference
 from include.quality.results import ExpectationResult, read_report
 from include.schema import LEVELS, TARGETS
@@ -133,15 +131,10 @@ def _read_quality(settings: Settings, session: date) -> Quality:
 
 def draw_report(report: SessionReport) -> str:
     """Draw the page."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("include.monitoring", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    environment.filters |= {"seen": show_controls, "figure": _format_figure, "percent": _format_percent}
-    return environment.get_template("session_report.j2").render(
-        policy=POLICY,
-        style=files("include.quality").joinpath("data_docs.css").read_text(encoding="utf-8"),
+    return draw_page(
+        "include.monitoring",
+        "session_report.j2",
+        filters={"figure": _format_figure, "percent": _format_percent},
         report=report,
         spans=_group_spans(report.skill.rows),
         charts=_draw_charts(report.signals) if report.signals else [],

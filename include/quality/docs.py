@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from include.files import write_atomically
+from include.quality.page import POLICY
 from include.quality.results import ValidationReport
 from include.settings import Settings
 
@@ -28,9 +29,6 @@ MOUNT = "/data-docs"
 """Where Airflow's web server shows them: `plugins/data_docs.py`."""
 
 INDEX = "index.html"
-
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-"""No script, no picture, no request: a page is text with a style of its own."""
 
 _NAME = re.compile(
     r"(?P<suite>session|snapshot)_(?P<session>\d{4}-\d{2}-\d{2})_(?P<at>\d{8}T\d{12}Z)_(?P<outcome>passed|warned|blocked)\.html"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Sequence
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from include.backtest.evidence import measure_sessions, write_metrics
 from include.backtest.intervals import LEVELS
 from include.backtest.measures import ALL, METRICS, Row, compute_intervals
 from include.backtest.plots import BASE, draw_png, plot_judgement, plot_ratios
+from include.quality.page import draw_page
 from include.schema import TARGETS
 from include.training.trial import TrialResult
 
@@ -117,14 +117,10 @@ def _repeat(text: str, count: int) -> pa.DictionaryArray:
 
 
 def _draw_page(result: TrialResult, pictures: dict[str, bytes]) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("include.training", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
     spans = list(dict.fromkeys(row["sessions"] for row in result.rows))
-    return environment.get_template("trial.j2").render(
-        style=files("include.quality").joinpath("data_docs.css").read_text(encoding="utf-8"),
+    return draw_page(
+        "include.training",
+        "trial.j2",
         result=result,
         headings=[HEADINGS[name] for name in METRICS],
         spans=[(span, [(row, format_metrics(row)) for row in select_overall(result.rows, span)]) for span in spans],
