@@ -7,6 +7,7 @@ from typing import Any
 
 from include.alerts.overview import read_overview
 from include.alerts.targets import list_targets
+from include.alerts.trouble import describe_trouble
 from include.console import build_facts, out, plain
 from include.errors import InputError, UnavailableError
 from include.lake.catalog import committed_state, find_committed
@@ -48,12 +49,15 @@ def _read_alerts(settings: Settings) -> dict[str, Any]:
         found = read_overview(settings, time.time())
     except UnavailableError as error:
         return {"open_incidents": None, "messages_waiting": None, "slack": str(error)}
-    faults = [f"{each.name}: {each.last_error}" for each in found.trouble]
     try:
         known = "no trouble known" if list_targets(settings) else "not set"
     except InputError as error:
         known = str(error)
-    return {"open_incidents": found.opened, "messages_waiting": found.waiting, "slack": "; ".join(faults) or known}
+    return {
+        "open_incidents": found.opened,
+        "messages_waiting": found.waiting,
+        "slack": describe_trouble(found.trouble) or known,
+    }
 
 
 def show_status(found: dict[str, Any]) -> None:

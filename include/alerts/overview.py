@@ -158,7 +158,11 @@ def require_open(settings: Settings, name: str) -> Episode:
     if not has_store(settings):
         raise no_incident(name)
     with open_store(settings) as connection:
-        episode = find_newest(connection, name)
+        return _require_open(connection, name)
+
+
+def _require_open(connection: Connection, name: str) -> Episode:
+    episode = find_newest(connection, name)
     if episode is None or episode.status != OPEN:
         raise no_incident(name)
     return episode
@@ -178,8 +182,10 @@ def ack_episode(settings: Settings, name: str, who: str) -> Episode:
     NotFoundError
         No such incident is open.
     """
-    episode = require_open(settings, name)
+    if not has_store(settings):
+        raise no_incident(name)
     with open_store(settings, name) as connection:
+        episode = _require_open(connection, name)
         connection.execute(EPISODES.update().where(EPISODES.c.id == episode.id).values(acked_by=who))
     return episode
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -53,6 +54,11 @@ def list_trouble(connection: Connection) -> list[Trouble]:
     """Return every place that took no message the last time."""
     query = sa.select(TARGETS).where(TARGETS.c.failures > 0).order_by(TARGETS.c.name)
     return [Trouble(**row) for row in connection.execute(query).mappings()]
+
+
+def describe_trouble(found: Iterable[Trouble]) -> str:
+    """Name places, and what each answered the last time; empty where there are none."""
+    return "; ".join(f"{each.name}: {each.last_error}" for each in found)
 
 
 def find_trouble(connection: Connection, target: Target) -> Trouble | None:

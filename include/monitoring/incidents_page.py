@@ -15,6 +15,7 @@ from include.alerts.messages import write_duration
 from include.alerts.overview import Overview, describe_state, read_overview
 from include.alerts.targets import list_targets
 from include.alerts.text import flatten, shorten_cause
+from include.alerts.trouble import describe_trouble
 from include.errors import InputError
 from include.quality.page import draw_page
 from include.settings import Settings
@@ -87,8 +88,7 @@ def _describe(settings: Settings, episode: Episode, found: Overview, now: float)
 
 def _describe_slack(settings: Settings, found: Overview) -> tuple[bool, str]:
     """Say whether Slack hears, as far as that is known without asking it."""
-    faults = "; ".join(f"{each.name}: {each.last_error}" for each in found.trouble)
-    if faults:
+    if faults := describe_trouble(found.trouble):
         return False, f"Slack takes no message by {faults}"
     try:
         targets = list_targets(settings)

@@ -58,8 +58,8 @@ class AirflowApi:
 
     def runs_of(self, dag_id: str, partition_key: str) -> list[dict[str, Any]]:
         """Return the runs of a partition of a DAG, the newest first."""
-        path, begins = f"dags/{dag_id}/dagRuns", partition_key
-        found = self.pages(path, "dag_runs", order_by="-id", partition_key_prefix_pattern=begins)
+        path = f"dags/{dag_id}/dagRuns"
+        found = self.pages(path, "dag_runs", order_by="-id", partition_key_prefix_pattern=partition_key)
         return [run for run in found if run["partition_key"] == partition_key]
 
     def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:

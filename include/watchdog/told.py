@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from include.alerts.deliver import UNASKED_S
 from include.alerts.episodes import list_open
 from include.alerts.store import EPISODES, open_store
-from include.alerts.trouble import list_trouble
+from include.alerts.trouble import describe_trouble, list_trouble
 from include.settings import Settings
 
 FAILURES = ("run_failed", "gate_refused_session")
@@ -48,4 +48,4 @@ def read_trouble(settings: Settings, now: datetime) -> str | None:
     """Say which place in Slack takes no messages now, and why; None where all do, or none is set."""
     with open_store(settings) as connection:
         found = [each for each in list_trouble(connection) if each.blocked_until > now.timestamp() - UNASKED_S]
-    return "; ".join(f"{each.name}: {each.last_error}" for each in found) or None
+    return describe_trouble(found) or None
